@@ -1,0 +1,51 @@
+/* The reader's side: whole and partial reads, what is consumed. docs/protocol.md, "Read". */
+#ifndef RCHAN_CONSUME_H
+#define RCHAN_CONSUME_H
+
+#include "handle.h"
+
+enum { RCHAN_POLLIN = 1, RCHAN_POLLERR = 8, RCHAN_POLLRDNORM = 64 };
+
+/* Copy up to `count` bytes, consuming them; padding skipped, the unfinished sub-buffer included.
+ * Bytes copied (0: nothing there), -EAGAIN: another reader has the buffer, -EBADMSG: corrupt. */
+int64_t rchan_read(struct rchan_buffer *buffer, void *to, uint64_t count);
+
+/* finalized: ERR; else IN|RDNORM exactly when produced != consumed; else 0. */
+uint32_t rchan_poll(const struct rchan_buffer *buffer);
+
+/* One finished sub-buffer (or what is left of it), held by the caller until given back. */
+struct rchan_subbuf {
+    struct rchan_buffer *buffer;
+    const uint8_t *data;
+    uint64_t length;       /* without padding and without what was read before */
+    uint64_t skipped;      /* bytes of it that were read before */
+    uint64_t seq;          /* its number: sub-buffers produced before it */
+    uint64_t records;
+    uint64_t first_ns, last_ns;
+    /* lost since the sub-buffer that this reader position had before */
+    uint64_t overwritten_records, overwritten_bytes;
+    uint64_t lost_records[RCHAN_DROP_CAUSES]; /* drop counters as they stood at its start */
+    uint64_t lost_bytes[RCHAN_DROP_CAUSES];
+    uint64_t tail;         /* the word it was taken at */
+    uint32_t fork_count;
+    bool good;             /* what rchan_subbuf_whole said last: it is counted by that */
+};
+
+/* Take the oldest finished sub-buffer; empty ones are consumed on the way.
+ * 1, 0: none, -EAGAIN: another reader holds one, -EBADMSG: corrupt. */
+int rchan_subbuf_take(struct rchan_buffer *buffer, struct rchan_subbuf *out);
+/* Is what was read through `data` good (not overwritten meanwhile)? */
+bool rchan_subbuf_whole(struct rchan_subbuf *subbuf);
+/* Consumed: its first `length` bytes, or all (UINT64_MAX). False: void (a reset, a fork), or
+ * overwritten and nobody was told that it is good: then the next reader's lap counts it. */
+bool rchan_subbuf_give_back(struct rchan_subbuf *subbuf, uint64_t length);
+/* Not consumed: the next reader gets it again. */
+void rchan_subbuf_put_down(struct rchan_subbuf *subbuf);
+
+/* relay_subbufs_consumed. 0, -EAGAIN, -EBADMSG; k > n_subbufs is ignored (0). */
+int rchan_subbufs_consumed(struct rchan_buffer *buffer, uint64_t count);
+
+/* Reader word held: count what was overwritten since the reader was last here. 0 or -EBADMSG. */
+int rchan_settle_lap(struct rchan_buffer *buffer);
+
+#endif

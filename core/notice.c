@@ -1,0 +1,36 @@
+/* After the owner word: wake-ups and notifications. */
+#include "notice.h"
+
+#include "testpoint.h"
+#include "wait.h"
+
+void rchan_act_on_notice(struct rchan_buffer *buffer, const struct rchan_notice *notice)
+{
+    struct rchan_channel *channel = buffer->channel;
+    TESTPOINT("owner: given back");
+    if (notice->wake && !channel->defer_wakeups) {
+        rchan_wake(&buffer->block->wake);
+        rchan_wake(&channel->header->wake);
+    }
+    if (notice->delivered && channel->hooks.deliver)
+        channel->hooks.deliver(buffer, notice->delivered_subbuf);
+    if (notice->became_full && channel->hooks.buf_full)
+        channel->hooks.buf_full(buffer, notice->full_subbuf);
+    if (channel->hooks.after)
+        channel->hooks.after(channel);
+}
+
+uint32_t rchan_run_wakeups(struct rchan_channel *channel)
+{
+    uint32_t ran = 0;
+    for (uint32_t i = 0; i < channel->n_buffers; i++) {
+        struct rchan_buffer *buffer = &channel->buffers[i];
+        /* buffer.mapped: pairs with buffer.map */
+        if (rchan_load_acquire(&buffer->data) && rchan_wake_asked(&buffer->block->wake)) {
+            rchan_wake(&buffer->block->wake);
+            ran++;
+        }
+    }
+    rchan_wake(&channel->header->wake);
+    return ran;
+}

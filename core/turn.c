@@ -1,0 +1,184 @@
+/* Operations on a whole buffer by the holder of its owner word: flush, reset, begin, finalize, repair. */
+#include <errno.h>
+
+#include "books.h"
+#include "buffer.h"
+#include "consume.h"
+#include "notice.h"
+#include "owner.h"
+#include "switch.h"
+#include "testpoint.h"
+#include "wait.h"
+
+/* The owner word, and sub-buffer 0 started. 0 or a negative errno. */
+static int own_begun(struct rchan_buffer *buffer, struct rchan_notice *notice)
+{
+    int result = rchan_buffer_own(buffer);
+    if (!result && !rchan_load(&buffer->block->begun))
+        rchan_start_first(buffer, notice);
+    return result;
+}
+
+/* Unless a callback forked and we are the child: then the word is the parent's. */
+static void give_unless_forked(struct rchan_buffer *buffer, uint32_t forks,
+                               const struct rchan_notice *notice)
+{
+    if (buffer->channel->fork_count == forks)
+        rchan_give_owner(buffer, notice);
+}
+
+int rchan_buffer_flush(struct rchan_buffer *buffer)
+{
+    struct rchan_notice notice = {0};
+    uint32_t forks = buffer->channel->fork_count;
+    int result = own_begun(buffer, &notice);
+    if (result)
+        return result;
+    if (buffer->channel->fork_count != forks)
+        return 0;
+    uint64_t head = rchan_load(&buffer->block->head);
+    enum rchan_switch turned = rchan_switch_subbuf(buffer, head, &head, &notice);
+    give_unless_forked(buffer, forks, &notice);
+    return turned == RCHAN_SWITCH_CORRUPT ? -EBADMSG : 0;
+}
+
+int rchan_buffer_begin(struct rchan_buffer *buffer)
+{
+    struct rchan_notice notice = {0};
+    uint32_t forks = buffer->channel->fork_count;
+    int result = own_begun(buffer, &notice);
+    if (!result)
+        give_unless_forked(buffer, forks, &notice);
+    return result;
+}
+
+int rchan_buffer_finalize(struct rchan_buffer *buffer)
+{
+    int result = rchan_buffer_own(buffer);
+    /* finalize.store: pairs with poll.finalized */
+    rchan_store_release(&buffer->block->finalized, 1);
+    if (!result)
+        rchan_word_give(&buffer->block->owner);
+    rchan_wake(&buffer->block->wake);
+    return result;
+}
+
+/* ---- reset ---- */
+
+static void reset_account(struct rchan_block *block)
+{
+    struct rchan_sums sums;
+    rchan_account_read(rchan_account_at(block, rchan_load(&block->tail)), &sums);
+    uint64_t records = rchan_load(&block->reset_records) - sums.consumed_records -
+                       sums.overwritten_records;
+    uint64_t bytes =
+        rchan_load(&block->reset_bytes) - sums.consumed_bytes - sums.overwritten_bytes;
+    for (int i = 0; i < 2; i++) {
+        struct rchan_account *account = &block->account[i];
+        rchan_store(&account->consumed_records, sums.consumed_records);
+        rchan_store(&account->consumed_bytes, sums.consumed_bytes);
+        rchan_store(&account->overwritten_records, sums.overwritten_records);
+        rchan_store(&account->overwritten_bytes, sums.overwritten_bytes);
+        rchan_store(&account->discarded_records, records);
+        rchan_store(&account->discarded_bytes, bytes);
+    }
+}
+
+/* From the top, however far a killed one came: every step may be done again. */
+static void finish_reset(struct rchan_buffer *buffer)
+{
+    struct rchan_block *block = buffer->block;
+    reset_account(block);
+    TESTPOINT("reset: accounts stored");
+    for (uint32_t i = 0; i < buffer->channel->n_subbufs; i++)
+        rchan_store(&block->meta[i].padding, 0);
+    rchan_store(&block->total_records[0], rchan_load(&block->reset_records));
+    rchan_store(&block->total_bytes[0], rchan_load(&block->reset_bytes));
+    rchan_store(&block->unfinished_bytes, rchan_load(&block->reset_unfinished));
+    rchan_store(&block->begun, 0);
+    rchan_store(&block->pending, 0);
+    rchan_store(&block->started, 0);
+    rchan_store(&block->account[0].tail, 0);
+    rchan_store(&block->account[1].tail, 0);
+    rchan_store(&block->tail, 0);
+    TESTPOINT("reset: tail stored");
+    rchan_store(&block->head, 0);
+    /* reset.done: pairs with reset.check, books.resetting */
+    rchan_store_release(&block->resetting, (rchan_load(&block->resetting) | 1) + 1);
+}
+
+static int start_reset(struct rchan_buffer *buffer)
+{
+    struct rchan_block *block = buffer->block;
+    uint64_t at, records, bytes;
+    if (!rchan_written(buffer->channel, block, &at, &records, &bytes))
+        return -EBADMSG;
+    rchan_store(&block->reset_records, records);
+    rchan_store(&block->reset_bytes, bytes);
+    uint64_t offset = rchan_head_offset(buffer->channel, at);
+    rchan_store(&block->reset_unfinished, rchan_load(&block->unfinished_bytes) +
+                                              (offset > buffer->channel->subbuf_size ? 0 : offset));
+    TESTPOINT("reset: sums stored");
+    /* reset.start: pairs with reset.check, books.resetting */
+    rchan_store_release(&block->resetting, rchan_load(&block->resetting) | 1);
+    rchan_full_fence();
+    TESTPOINT("reset: started");
+    finish_reset(buffer);
+    return 0;
+}
+
+int rchan_buffer_reset(struct rchan_buffer *buffer)
+{
+    struct rchan_channel *channel = buffer->channel;
+    int result = rchan_buffer_own(buffer);
+    if (result)
+        return result;
+    result = -EBUSY;
+    if (rchan_word_take(channel, &buffer->block->reader, channel->owner_wait_us) != RCHAN_BUSY) {
+        result = rchan_settle_lap(buffer);
+        if (!result)
+            result = start_reset(buffer);
+        rchan_word_give(&buffer->block->reader);
+    }
+    rchan_word_give(&buffer->block->owner);
+    if (result)
+        return result;
+    rchan_wake(&buffer->block->wake);
+    rchan_wake(&channel->header->wake);
+    return rchan_buffer_begin(buffer);
+}
+
+/* ---- what a dead owner left ---- */
+
+static void repair_pending(struct rchan_buffer *buffer, uint64_t offset)
+{
+    uint32_t shift = buffer->channel->shift;
+    uint64_t pending = rchan_load(&buffer->block->pending), records = pending >> shift;
+    if ((pending & buffer->channel->offset_mask) == offset)
+        return;
+    if (records)
+        records--;
+    rchan_store(&buffer->block->pending, records << shift | offset);
+}
+
+int rchan_buffer_repair(struct rchan_buffer *buffer)
+{
+    struct rchan_channel *channel = buffer->channel;
+    struct rchan_block *block = buffer->block;
+    TESTPOINT("owner: taken over");
+    if (rchan_load(&block->resetting) & 1) {
+        if (rchan_word_take(channel, &block->reader, 0) == RCHAN_BUSY)
+            return -EBUSY;
+        finish_reset(buffer);
+        rchan_word_give(&block->reader);
+    }
+    uint64_t offset = rchan_head_offset(channel, rchan_load(&block->head));
+    if (offset > channel->full)
+        return -EBADMSG;
+    if (offset != channel->full && rchan_load(&block->begun))
+        repair_pending(buffer, offset);
+    /* It may have finished a sub-buffer and told nobody. */
+    rchan_wake(&block->wake);
+    rchan_wake(&channel->header->wake);
+    return 0;
+}

@@ -1,0 +1,90 @@
+/* Sleep and wake on one word. */
+#include "wait.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "testpoint.h"
+
+#define ASKED UINT64_C(0x80000000)
+#define SLEEPERS UINT64_C(0x7fffffff)
+
+/* A word that never stands still (damaged memory) is left as it is: sleepers look again anyway. */
+enum { TRIES = 1000 };
+
+
+static inline uint32_t *epoch_half(rchan_a64 *wake)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return (uint32_t *)wake + 1;
+#else
+    return (uint32_t *)wake;
+#endif
+}
+
+uint32_t rchan_sleeper_add(rchan_a64 *wake)
+{
+    uint32_t epoch = (uint32_t)(rchan_add(wake, 1) >> 32);
+    rchan_full_fence(); /* on the list before the look at what there is */
+    return epoch;
+}
+
+bool rchan_sleeper_remove(rchan_a64 *wake, uint32_t epoch)
+{
+    for (int tries = 0; tries < TRIES; tries++) {
+        uint64_t word = rchan_load(wake);
+        if ((uint32_t)(word >> 32) != epoch)
+            return false;
+        if (!(word & SLEEPERS) || rchan_swap_word(wake, word, word - 1))
+            return true;
+    }
+    return true;
+}
+
+int rchan_sleep(rchan_a64 *wake, uint32_t epoch, int64_t timeout_ns)
+{
+    struct timespec timeout = {timeout_ns / 1000000000, timeout_ns % 1000000000};
+    long result = syscall(SYS_futex, epoch_half(wake), FUTEX_WAIT, epoch,
+                          timeout_ns < 0 ? NULL : &timeout, NULL, 0);
+    return result == -1 && errno != EAGAIN ? -errno : 0;
+}
+
+void rchan_wake_ask(rchan_a64 *wake)
+{
+    rchan_set_bits(wake, ASKED);
+}
+
+/* One round: everybody who sleeps now. The word as it was left, or 0 if there was nothing to do. */
+static uint64_t wake_round(rchan_a64 *wake)
+{
+    for (int tries = 0; tries < TRIES; tries++) {
+        uint64_t word = rchan_load(wake), woken = ((word >> 32) + 1) << 32 | ASKED;
+        if (!(uint32_t)word)
+            return 0;
+        /* wake.swap: pairs with wake.epoch */
+        if (!rchan_swap_word(wake, word, woken))
+            continue;
+        TESTPOINT("wake: swapped");
+        syscall(SYS_futex, epoch_half(wake), FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+        return woken;
+    }
+    return 0;
+}
+
+bool rchan_wake(rchan_a64 *wake)
+{
+    rchan_full_fence(); /* the news (finalized, a reset) before the look at who sleeps */
+    uint64_t left = wake_round(wake);
+    TESTPOINT("wake: woken");
+    /* Who has come since then has seen the news. Another epoch: another waker's to clear. */
+    for (int tries = 0; left && tries < TRIES; tries++) {
+        uint64_t word = rchan_load(wake);
+        if (word >> 32 != left >> 32 || rchan_swap_word(wake, word, word & ~ASKED))
+            break;
+    }
+    return left != 0;
+}

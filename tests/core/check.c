@@ -1,0 +1,73 @@
+/* Runs the registered tests, or those named in the arguments, in the order of the file. */
+#include "check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct check_test *tests, **last = &tests;
+static _Atomic bool failed; /* threads may check too */
+static jmp_buf way_out;
+const char *check_context;
+
+void check_register(struct check_test *test)
+{
+    *last = test;
+    last = &test->next;
+}
+
+bool check_that(bool held, const char *file, int line, const char *text)
+{
+    if (!held) {
+        failed = true;
+        fprintf(stderr, "%s:%d: does not hold: %s", file, line, text);
+        fprintf(stderr, check_context ? " [%s]\n" : "\n", check_context);
+    }
+    return held;
+}
+
+bool check_same(int64_t got, int64_t wanted, const char *file, int line, const char *text)
+{
+    if (got != wanted)
+        fprintf(stderr, "%s:%d: got %lld, wanted %lld\n", file, line, (long long)got,
+                (long long)wanted);
+    return check_that(got == wanted, file, line, text);
+}
+
+void check_leave(void)
+{
+    longjmp(way_out, 1);
+}
+
+static bool run(const struct check_test *test)
+{
+    failed = false;
+    check_context = NULL;
+    if (!setjmp(way_out))
+        test->body();
+    printf("%s %s\n", failed ? "FAILED" : "ok    ", test->name);
+    fflush(stdout);
+    return !failed;
+}
+
+static bool wanted(const struct check_test *test, int count, char **names)
+{
+    for (int i = 1; i < count; i++)
+        if (!strcmp(names[i], test->name))
+            return true;
+    return count < 2;
+}
+
+int main(int count, char **names)
+{
+    int n_passed = 0, n_failed = 0;
+    for (const struct check_test *test = tests; test; test = test->next) {
+        if (!wanted(test, count, names))
+            continue;
+        if (run(test))
+            n_passed++;
+        else
+            n_failed++;
+    }
+    printf("%d passed, %d failed\n", n_passed, n_failed);
+    return n_failed || !n_passed;
+}

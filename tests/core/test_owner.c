@@ -1,0 +1,227 @@
+/* Slots, liveness by the kernel's word, taking and taking over, fork. */
+#include "owner.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "fixture.h"
+
+static struct rchan_block *block_of(struct rchan_channel *channel)
+{
+    return channel->buffers[0].block;
+}
+
+/* A forked process, with a pipe each way. */
+struct child {
+    pid_t pid;
+    int said[2];  /* child -> parent: one word */
+    int asked[2]; /* parent -> child: closed to let it go on */
+};
+
+static bool child_start(struct child *child)
+{
+    if (pipe(child->said) || pipe(child->asked))
+        return false;
+    child->pid = fork();
+    return child->pid == 0;
+}
+
+/* In the child: say a value, then live until killed, or until the tester lets `until` go. */
+static _Noreturn void child_say(const struct child *child, uint64_t value,
+                                const struct child *until)
+{
+    char byte;
+    if (write(child->said[1], &value, sizeof value) != sizeof value)
+        _exit(1);
+    close(until->asked[1]);
+    while (read(until->asked[0], &byte, 1) > 0)
+        ;
+    _exit(0);
+}
+
+static uint64_t child_said(const struct child *child)
+{
+    uint64_t value = 0;
+    CHECK_EQ(read(child->said[0], &value, sizeof value), sizeof value);
+    return value;
+}
+
+static void child_close(const struct child *child)
+{
+    for (int i = 0; i < 2; i++) {
+        close(child->said[i]);
+        close(child->asked[i]);
+    }
+}
+
+static void child_kill(const struct child *child)
+{
+    kill(child->pid, SIGKILL);
+    CHECK_EQ(waitpid(child->pid, NULL, 0), child->pid);
+    child_close(child);
+}
+
+TEST(every_attachment_has_a_slot_of_its_own)
+{
+    struct rchan_channel *channel = fixture_channel("slots", 64, 2, false);
+    struct rchan_channel *other = fixture_attach("slots");
+    uint64_t ours = rchan_load(&channel->owner_value), theirs = rchan_load(&other->owner_value);
+    uint32_t pids[4] = {0};
+    CHECK(ours && theirs && ours != theirs);
+    CHECK((uint32_t)ours != (uint32_t)theirs);
+    CHECK_EQ(rchan_slots_alive(channel, pids, 4), 2);
+    CHECK_EQ(pids[0], getpid());
+    CHECK_EQ(pids[1], getpid());
+    CHECK(!rchan_owner_dead(channel, theirs));
+    CHECK(!rchan_owner_dead(other, ours));
+    CHECK(!rchan_owner_dead(channel, ours));
+    rchan_channel_detach(other);
+    CHECK_EQ(rchan_slots_alive(channel, NULL, 0), 1);
+    CHECK(rchan_owner_dead(channel, theirs));
+    fixture_close(channel);
+}
+
+TEST(pids_are_given_up_to_the_room)
+{
+    struct rchan_channel *channel = fixture_channel("room", 64, 2, false);
+    struct rchan_channel *other = fixture_attach("room");
+    uint32_t pids[2] = {0, 77};
+    CHECK_EQ(rchan_slots_alive(channel, pids, 1), 2);
+    CHECK_EQ(pids[1], 77);
+    rchan_channel_detach(other);
+    fixture_close(channel);
+}
+
+TEST(a_slot_used_again_has_another_generation)
+{
+    struct rchan_channel *channel = fixture_channel("again", 64, 2, false);
+    struct rchan_channel *other = fixture_attach("again");
+    uint64_t first = rchan_load(&other->owner_value);
+    rchan_channel_detach(other);
+    other = fixture_attach("again");
+    uint64_t second = rchan_load(&other->owner_value);
+    CHECK_EQ((uint32_t)second, (uint32_t)first);
+    CHECK((second >> 32) > (first >> 32));
+    CHECK(rchan_owner_dead(channel, first));
+    CHECK(!rchan_owner_dead(channel, second));
+    rchan_channel_detach(other);
+    fixture_close(channel);
+}
+
+TEST(a_value_that_names_no_slot_is_dead)
+{
+    struct rchan_channel *channel = fixture_channel("hostile", 64, 2, false);
+    CHECK(rchan_owner_dead(channel, UINT64_C(1) << 32 | (RCHAN_MAX_SLOTS + 1)));
+    CHECK(rchan_owner_dead(channel, UINT64_C(1) << 32));
+    CHECK(rchan_owner_dead(channel, UINT64_MAX));
+    fixture_close(channel);
+}
+
+TEST(a_word_is_taken_once)
+{
+    struct rchan_channel *channel = fixture_channel("once", 64, 2, false);
+    struct rchan_channel *other = fixture_attach("once");
+    rchan_a64 *word = &block_of(channel)->owner;
+    CHECK_EQ(rchan_word_try(channel, word, true), RCHAN_TAKEN);
+    CHECK_EQ(rchan_load(word), rchan_load(&channel->owner_value));
+    CHECK_EQ(rchan_word_try(other, &block_of(other)->owner, true), RCHAN_BUSY);
+    rchan_word_give(word);
+    CHECK_EQ(rchan_load(word), 0);
+    CHECK_EQ(rchan_word_try(other, &block_of(other)->owner, true), RCHAN_TAKEN);
+    rchan_word_give(&block_of(other)->owner);
+    rchan_channel_detach(other);
+    fixture_close(channel);
+}
+
+TEST(waiting_for_a_live_holder_is_bounded)
+{
+    struct rchan_channel *channel = fixture_channel("bounded", 64, 2, false);
+    struct rchan_channel *other = fixture_attach("bounded");
+    rchan_a64 *word = &block_of(channel)->owner;
+    CHECK_EQ(rchan_word_take(channel, word, 0), RCHAN_TAKEN);
+    uint64_t start = rchan_now_ns();
+    CHECK_EQ(rchan_word_take(other, &block_of(other)->owner, 2000), RCHAN_BUSY);
+    uint64_t waited = rchan_now_ns() - start;
+    CHECK(waited >= UINT64_C(2000000));
+    CHECK(waited < UINT64_C(5000000000));
+    rchan_word_give(word);
+    rchan_channel_detach(other);
+    fixture_close(channel);
+}
+
+TEST(a_forked_child_has_a_slot_of_its_own)
+{
+    struct rchan_channel *channel = fixture_channel("fork", 64, 2, false);
+    uint64_t ours = rchan_load(&channel->owner_value);
+    struct child child;
+    if (child_start(&child))
+        child_say(&child, rchan_load(&channel->owner_value), &child);
+    uint64_t theirs = child_said(&child);
+    CHECK(theirs && (uint32_t)theirs != (uint32_t)ours);
+    CHECK_EQ(rchan_load(&channel->owner_value), ours);
+    CHECK(!rchan_owner_dead(channel, theirs));
+    CHECK_EQ(rchan_slots_alive(channel, NULL, 0), 2);
+    child_kill(&child);
+    CHECK(rchan_owner_dead(channel, theirs));
+    CHECK_EQ(rchan_slots_alive(channel, NULL, 0), 1);
+    fixture_close(channel);
+}
+
+TEST(a_dead_parent_is_seen_while_its_child_lives)
+{
+    struct rchan_channel *channel = fixture_channel("orphan", 64, 2, false);
+    struct child parent, grandchild;
+    if (child_start(&parent)) {
+        if (child_start(&grandchild))
+            child_say(&grandchild, 1, &parent);
+        child_said(&grandchild);
+        child_say(&parent, rchan_load(&channel->owner_value), &parent);
+    }
+    uint64_t theirs = child_said(&parent);
+    CHECK(!rchan_owner_dead(channel, theirs));
+    CHECK_EQ(rchan_slots_alive(channel, NULL, 0), 3);
+    kill(parent.pid, SIGKILL);
+    waitpid(parent.pid, NULL, 0);
+    CHECK(rchan_owner_dead(channel, theirs));
+    CHECK_EQ(rchan_slots_alive(channel, NULL, 0), 2);
+    child_close(&parent);
+    fixture_close(channel);
+}
+
+TEST(the_word_of_a_killed_holder_is_taken_over)
+{
+    struct rchan_channel *channel = fixture_channel("takeover", 64, 2, false);
+    rchan_a64 *word = &block_of(channel)->owner;
+    struct child child;
+    if (child_start(&child)) {
+        rchan_word_take(channel, word, 0);
+        child_say(&child, rchan_load(word), &child);
+    }
+    uint64_t theirs = child_said(&child);
+    CHECK_EQ(rchan_load(word), theirs);
+    CHECK_EQ(rchan_word_try(channel, word, true), RCHAN_BUSY);
+    child_kill(&child);
+    CHECK_EQ(rchan_word_try(channel, word, false), RCHAN_BUSY);
+    CHECK_EQ(rchan_word_try(channel, word, true), RCHAN_TAKEN_OVER);
+    CHECK_EQ(rchan_load(word), rchan_load(&channel->owner_value));
+    rchan_word_give(word);
+    fixture_close(channel);
+}
+
+TEST(the_own_value_of_a_fork_is_not_the_parents_word)
+{
+    struct rchan_channel *channel = fixture_channel("inherit", 64, 2, false);
+    rchan_a64 *word = &block_of(channel)->owner;
+    struct child child;
+    CHECK_EQ(rchan_word_take(channel, word, 0), RCHAN_TAKEN);
+    if (child_start(&child))
+        child_say(&child, (uint64_t)rchan_word_try(channel, word, true), &child);
+    CHECK_EQ(child_said(&child), RCHAN_BUSY);
+    child_kill(&child);
+    CHECK_EQ(rchan_load(word), rchan_load(&channel->owner_value));
+    rchan_word_give(word);
+    fixture_close(channel);
+}
