@@ -1,0 +1,85 @@
+/* Books: the numbers of one buffer, as a struct sequence. */
+#include "binding.h"
+
+static PyStructSequence_Field fields[] = {
+    {"subbufs_produced", NULL},
+    {"subbufs_consumed", NULL},
+    {"bytes_consumed", "position inside the sub-buffer that is being read"},
+    {"offset", "bytes used in the current sub-buffer; subbuf_size + 1: full"},
+    {"written_records", NULL},
+    {"written_bytes", NULL},
+    {"readable_records", NULL},
+    {"readable_bytes", NULL},
+    {"consumed_records", NULL},
+    {"consumed_bytes", NULL},
+    {"overwritten_records", NULL},
+    {"overwritten_bytes", NULL},
+    {"discarded_records", NULL},
+    {"discarded_bytes", NULL},
+    {"dropped_full_records", NULL},
+    {"dropped_full_bytes", NULL},
+    {"dropped_too_big_records", NULL},
+    {"dropped_too_big_bytes", NULL},
+    {"dropped_disabled_records", NULL},
+    {"dropped_disabled_bytes", NULL},
+    {"dropped_contended_records", NULL},
+    {"dropped_contended_bytes", NULL},
+    {"wakeups", "switches that found a sleeping reader"},
+    {NULL, NULL},
+};
+
+enum { N_FIELDS = sizeof fields / sizeof *fields - 1 };
+
+static PyStructSequence_Desc description = {
+    .name = "rchan._core.Books",
+    .doc = "Numbers of one buffer at one moment.",
+    .fields = fields,
+    .n_in_sequence = N_FIELDS,
+};
+
+PyObject *bind_books_new(struct bind_state *state, const struct rchan_books *books)
+{
+    const uint64_t numbers[] = {
+        books->subbufs_produced,
+        books->subbufs_consumed,
+        books->bytes_consumed,
+        books->offset,
+        books->written_records,
+        books->written_bytes,
+        books->readable_records,
+        books->readable_bytes,
+        books->consumed_records,
+        books->consumed_bytes,
+        books->overwritten_records,
+        books->overwritten_bytes,
+        books->discarded_records,
+        books->discarded_bytes,
+        books->dropped_records[RCHAN_DROP_FULL],
+        books->dropped_bytes[RCHAN_DROP_FULL],
+        books->dropped_records[RCHAN_DROP_TOO_BIG],
+        books->dropped_bytes[RCHAN_DROP_TOO_BIG],
+        books->dropped_records[RCHAN_DROP_DISABLED],
+        books->dropped_bytes[RCHAN_DROP_DISABLED],
+        books->dropped_records[RCHAN_DROP_CONTENDED],
+        books->dropped_bytes[RCHAN_DROP_CONTENDED],
+        books->wakeups,
+    };
+    static_assert(sizeof numbers / sizeof *numbers == N_FIELDS, "a number for each field");
+    PyObject *self = PyStructSequence_New(state->books);
+    for (int i = 0; self && i < N_FIELDS; i++) {
+        PyObject *number = PyLong_FromUnsignedLongLong(numbers[i]);
+        if (number)
+            PyStructSequence_SetItem(self, i, number);
+        else
+            Py_CLEAR(self);
+    }
+    return self;
+}
+
+int bind_books_ready(PyObject *module, struct bind_state *state)
+{
+    state->books = PyStructSequence_NewType(&description);
+    if (!state->books)
+        return -1;
+    return PyModule_AddObjectRef(module, "Books", (PyObject *)state->books);
+}

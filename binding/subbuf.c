@@ -1,0 +1,224 @@
+/* Subbuf: a finished sub-buffer in the reader's hand. */
+#include "binding.h"
+
+struct bind_subbuf {
+    PyObject_HEAD struct rchan_subbuf core;
+    struct bind_buffer *buffer; /* NULL once it is out of the reader's hand */
+    uint32_t index;
+    uint32_t exports;
+    bool whole; /* as it was found when given back */
+};
+
+#define SELF(object) ((struct bind_subbuf *)(object))
+
+PyObject *bind_subbuf_take(struct bind_buffer *buffer)
+{
+    struct rchan_subbuf taken;
+    struct rchan_buffer *core = bind_buffer_mapped(buffer);
+    int result = core ? rchan_subbuf_take(core, &taken) : 0;
+    if (result < 0)
+        return bind_raise_result(buffer->attachment->state, result, core->index);
+    if (!result)
+        return core ? Py_NewRef(Py_None) : NULL;
+    struct bind_subbuf *self = bind_alloc(buffer->attachment->state->subbuf);
+    if (!self) {
+        rchan_subbuf_put_down(&taken);
+        return NULL;
+    }
+    self->core = taken;
+    self->index = core->index;
+    self->buffer = (struct bind_buffer *)Py_NewRef(OBJECT(buffer));
+    return OBJECT(self);
+}
+
+static int get_buffer(PyObject *object, Py_buffer *view, int flags)
+{
+    struct bind_subbuf *self = SELF(object);
+    view->obj = NULL;
+    if (!self->buffer) {
+        PyErr_SetString(PyExc_BufferError, "this sub-buffer was given back or put down");
+        return -1;
+    }
+    int result = PyBuffer_FillInfo(view, object, (void *)self->core.data,
+                                   (Py_ssize_t)self->core.length, 1, flags);
+    if (!result)
+        self->exports++;
+    return result;
+}
+
+static void release_buffer(PyObject *object, Py_buffer *view)
+{
+    (void)view;
+    SELF(object)->exports--;
+}
+
+/* Held and without views: else false, with BufferError if there are views. */
+static bool may_end(struct bind_subbuf *self)
+{
+    if (!self->exports)
+        return self->buffer != NULL;
+    PyErr_SetString(PyExc_BufferError,
+                    "a view of the sub-buffer's data still lives: release it first");
+    return false;
+}
+
+static bool end(struct bind_subbuf *self, bool consumed, uint64_t length)
+{
+    struct bind_buffer *buffer = self->buffer;
+    self->whole = rchan_subbuf_whole(&self->core);
+    self->buffer = NULL;
+    bool done = consumed;
+    if (consumed)
+        done = rchan_subbuf_give_back(&self->core, length);
+    else
+        rchan_subbuf_put_down(&self->core);
+    Py_DECREF(OBJECT(buffer));
+    return done;
+}
+
+static int traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(SELF(object)->buffer);
+    return 0;
+}
+
+static void dealloc(PyObject *object)
+{
+    PyObject_GC_UnTrack(object);
+    if (SELF(object)->buffer)
+        end(SELF(object), false, 0);
+    bind_free(object);
+}
+
+static PyObject *give_back(PyObject *object, PyObject *const *args, Py_ssize_t n_args,
+                           PyObject *given)
+{
+    static const char *const names[] = {"length"};
+    struct bind_subbuf *self = SELF(object);
+    PyObject *value;
+    uint64_t length = UINT64_MAX;
+    if (!bind_parse("give_back", names, 0, 1, args, n_args, given, &value))
+        return NULL;
+    if (!may_end(self))
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_False);
+    struct bind_state *state = self->buffer->attachment->state;
+    if (value && value != Py_None && !bind_get_u64(state, value, "length", &length))
+        return NULL;
+    return PyBool_FromLong(end(self, true, length));
+}
+
+static PyObject *put_down(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    if (may_end(SELF(object)))
+        end(SELF(object), false, 0);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+static PyMethodDef methods[] = {
+    {"give_back", (PyCFunction)(void (*)(void))give_back, METH_FASTCALL | METH_KEYWORDS,
+     "give_back(length=None): consumed, or its first `length` bytes. False: it was void."},
+    {"put_down", put_down, METH_NOARGS, "put_down(): not consumed; the next reader gets it."},
+    {0},
+};
+
+/* ---- properties ---- */
+
+static PyObject *get_number(PyObject *object, void *offset)
+{
+    return PyLong_FromUnsignedLongLong(*(uint64_t *)((char *)object + (intptr_t)offset));
+}
+
+static PyObject *get_cpu(PyObject *object, void *closure)
+{
+    (void)closure;
+    return PyLong_FromUnsignedLong(SELF(object)->index);
+}
+
+static PyObject *get_data(PyObject *object, void *closure)
+{
+    (void)closure;
+    return PyMemoryView_FromObject(object);
+}
+
+static PyObject *get_overwritten(PyObject *object, void *closure)
+{
+    (void)closure;
+    return Py_BuildValue("(KK)", SELF(object)->core.overwritten_records,
+                         SELF(object)->core.overwritten_bytes);
+}
+
+static PyObject *get_drops(PyObject *object, void *closure)
+{
+    (void)closure;
+    PyObject *tuple = PyTuple_New(RCHAN_DROP_CAUSES);
+    for (int i = 0; tuple && i < RCHAN_DROP_CAUSES; i++) {
+        PyObject *pair = Py_BuildValue("(KK)", SELF(object)->core.lost_records[i],
+                                       SELF(object)->core.lost_bytes[i]);
+        if (pair)
+            PyTuple_SetItem(tuple, i, pair);
+        else
+            Py_CLEAR(tuple);
+    }
+    return tuple;
+}
+
+static PyObject *get_whole(PyObject *object, void *closure)
+{
+    (void)closure;
+    struct bind_subbuf *self = SELF(object);
+    return PyBool_FromLong(self->buffer ? rchan_subbuf_whole(&self->core) : self->whole);
+}
+
+static PyObject *get_held(PyObject *object, void *closure)
+{
+    (void)closure;
+    return PyBool_FromLong(SELF(object)->buffer != NULL);
+}
+
+#define NUMBER(name, doc)                                                                          \
+    {                                                                                              \
+#name, get_number, NULL, doc, (void *)offsetof(struct bind_subbuf, core.name)              \
+    }
+
+static PyGetSetDef properties[] = {
+    NUMBER(seq, "sub-buffers produced before it"),
+    NUMBER(length, "bytes, without padding and without what was read before"),
+    NUMBER(skipped, "bytes of it that were read before"),
+    NUMBER(records, NULL),
+    NUMBER(first_ns, "time of its start"),
+    NUMBER(last_ns, "time of its finish"),
+    {"cpu", get_cpu, NULL, "the buffer's index", NULL},
+    {"data", get_data, NULL, "a read-only view of its bytes", NULL},
+    {"overwritten", get_overwritten, NULL, "(records, bytes) lost just before it", NULL},
+    {"drops", get_drops, NULL, "(records, bytes) of each cause, as they stood at its start", NULL},
+    {"whole", get_whole, NULL, "nothing of it was overwritten so far", NULL},
+    {"held", get_held, NULL, "neither given back nor put down", NULL},
+    {0},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, (char *)"A finished sub-buffer in the reader's hand. Read-only buffer protocol."},
+    {Py_tp_traverse, traverse},
+    {Py_tp_dealloc, dealloc},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, properties},
+    {Py_bf_getbuffer, get_buffer},
+    {Py_bf_releasebuffer, release_buffer},
+    {0},
+};
+
+static PyType_Spec spec = {
+    .name = "rchan._core.Subbuf",
+    .basicsize = sizeof(struct bind_subbuf),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = slots,
+};
+
+int bind_subbuf_ready(PyObject *module, struct bind_state *state)
+{
+    state->subbuf = bind_type(module, &spec, "Subbuf");
+    return state->subbuf ? 0 : -1;
+}

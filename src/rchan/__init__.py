@@ -1,0 +1,82 @@
+"""rchan: the Linux kernel's relay for user space.
+
+Many threads and processes write small records into per-CPU buffers in shared memory, and never
+block; others read, poll, map or splice them.
+
+    channel = rchan.create("app")       # one process; the others: rchan.open("app")
+    channel.write(b"a record")
+    rchan.RelayFile(channel.buffers[0]).read(4096)
+"""
+
+from importlib.metadata import version as _version
+
+from rchan import _core, errors, relay
+from rchan._core import Attachment, Books, Buffer, Reservation, Subbuf
+from rchan.callbacks import Callbacks, IsGlobal
+from rchan.catalog import ChannelInfo, list, remove
+from rchan.channel import BufferMap, Channel, create, open
+from rchan.errors import (
+    BadName,
+    CallbackFailed,
+    ChannelBusy,
+    ChannelClosed,
+    ChannelExists,
+    ChannelNotFound,
+    CorruptChannel,
+    GeometryError,
+    IncompatibleChannel,
+    NoSpace,
+    NoSuchBuffer,
+    NotPermitted,
+    RchanError,
+    RchanWarning,
+    SystemFailure,
+    Unsupported,
+    WrongType,
+)
+from rchan.file import RelayFile, open_file
+from rchan.stats import ChannelStats, Count, Stats
+
+__version__ = _version("rchan")
+
+_core.set_errors(errors)
+
+__all__ = [
+    "Attachment",
+    "BadName",
+    "Books",
+    "Buffer",
+    "BufferMap",
+    "CallbackFailed",
+    "Callbacks",
+    "Channel",
+    "ChannelBusy",
+    "ChannelClosed",
+    "ChannelExists",
+    "ChannelInfo",
+    "ChannelNotFound",
+    "ChannelStats",
+    "CorruptChannel",
+    "Count",
+    "GeometryError",
+    "IncompatibleChannel",
+    "IsGlobal",
+    "NoSpace",
+    "NoSuchBuffer",
+    "NotPermitted",
+    "RchanError",
+    "RchanWarning",
+    "RelayFile",
+    "Reservation",
+    "Stats",
+    "Subbuf",
+    "SystemFailure",
+    "Unsupported",
+    "WrongType",
+    "create",
+    "list",
+    "open",
+    "open_file",
+    "relay",
+    "remove",
+]

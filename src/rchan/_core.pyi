@@ -1,0 +1,245 @@
+"""The C binding: converts, calls, raises. The public surface is the package `rchan`."""
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from typing_extensions import Buffer as _Bytes
+
+ABI_VERSION: Final[int]
+MAX_SUBBUFS: Final[int]
+MAX_BUFFERS: Final[int]
+MAX_SLOTS: Final[int]
+BASE_MAX: Final[int]
+TESTPOINTS: Final[bool]  # built with testpoints (never in a release)
+# causes, in the order of the tuples in Books
+DROP_CAUSES: Final[tuple[str, ...]]  # ("full", "too_big", "disabled", "contended")
+
+def set_errors(module: Any) -> None:
+    """Once, from rchan.errors: the classes that failures are raised as."""
+
+def remove(directory: str, base: str) -> None: ...
+def now_ns() -> int: ...
+
+class Books:
+    """Numbers of one buffer at one moment (a struct sequence: also a tuple of ints)."""
+
+    subbufs_produced: int
+    subbufs_consumed: int
+    bytes_consumed: int  # position inside the sub-buffer that is being read
+    offset: int  # bytes used in the current sub-buffer; subbuf_size + 1: full
+    written_records: int
+    written_bytes: int
+    readable_records: int
+    readable_bytes: int
+    consumed_records: int
+    consumed_bytes: int
+    overwritten_records: int
+    overwritten_bytes: int
+    discarded_records: int
+    discarded_bytes: int
+    dropped_full_records: int
+    dropped_full_bytes: int
+    dropped_too_big_records: int
+    dropped_too_big_bytes: int
+    dropped_disabled_records: int
+    dropped_disabled_bytes: int
+    dropped_contended_records: int
+    dropped_contended_bytes: int
+    wakeups: int
+
+class Attachment:
+    """A process's hold on a channel: control mapping, slot, descriptor. Weakly referenceable.
+    Lives as long as the open Channel, or any Buffer of it."""
+
+class Buffer:
+    """One buffer as this process sees it. Weakly referenceable. Keeps its memory mapped."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def attachment(self) -> Attachment: ...
+    @property
+    def channel_base(self) -> str | None: ...  # None: buffer-only
+    @property
+    def directory(self) -> str: ...
+    @property
+    def file_name(self) -> str | None: ...  # None: has no file (yet)
+    @property
+    def subbuf_size(self) -> int: ...
+    @property
+    def n_subbufs(self) -> int: ...
+    @property
+    def alloc_size(self) -> int: ...
+    @property
+    def subbufs_produced(self) -> int: ...
+    @property
+    def subbufs_consumed(self) -> int: ...
+    @property
+    def bytes_consumed(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def padding(self) -> tuple[int, ...]: ...
+    @property
+    def finalized(self) -> bool: ...
+    @property
+    def early_bytes(self) -> int: ...
+    @property
+    def file_size(self) -> int | None: ...  # None: no file
+    @property
+    def full(self) -> bool: ...
+    @property
+    def empty(self) -> bool: ...
+    @property
+    def memory(self) -> memoryview: ...  # read-only, alloc_size bytes, live
+    def link(self, file_name: str) -> None:
+        """Give the buffer's memory this name in the channel's directory (default create_buf_file)."""
+    def unlink(self, file_name: str) -> None: ...
+    def subbuf(self, index: int) -> memoryview:
+        """Sub-buffer `index`, writable: for subbuf_start callbacks."""
+    def subbuf_start_reserve(self, length: int) -> bool: ...
+    def read(self, size: int) -> bytes: ...  # relay's read; BlockingIOError: another reader holds it
+    def readinto(self, into: _Bytes) -> int: ...
+    def poll(self) -> int: ...
+    def wait(self, timeout: float | None = None) -> int:
+        """Sleep until poll() is nonzero (its mask) or timeout seconds went by (0)."""
+    def take(self) -> Subbuf | None:
+        """The oldest finished sub-buffer, held until given back; None: there is none.
+        BlockingIOError: another reader holds one."""
+    def consumed(self, count: int) -> None: ...
+    def flush(self) -> None: ...
+    def books(self) -> Books: ...
+    # the parts of wait(), for tests that sleep without a thread
+    def _sleeper_add(self) -> int: ...
+    def _sleeper_remove(self, epoch: int) -> bool: ...
+    @property
+    def _wake_epoch(self) -> int: ...
+    @property
+    def _wake_asked(self) -> bool: ...
+
+class Subbuf:
+    """A finished sub-buffer in the reader's hand. Read-only buffer protocol over the mapping
+    (memoryview(sub)); in overwrite mode `whole` says whether what was read is good."""
+
+    @property
+    def cpu(self) -> int: ...  # the buffer's index
+    @property
+    def seq(self) -> int: ...
+    @property
+    def data(self) -> memoryview: ...
+    @property
+    def length(self) -> int: ...
+    @property
+    def skipped(self) -> int: ...
+    @property
+    def records(self) -> int: ...
+    @property
+    def first_ns(self) -> int: ...
+    @property
+    def last_ns(self) -> int: ...
+    @property
+    def overwritten(self) -> tuple[int, int]: ...  # (records, bytes) lost just before it
+    @property
+    def drops(self) -> tuple[tuple[int, int], ...]: ...  # per cause, as they stood at its start
+    @property
+    def whole(self) -> bool: ...
+    @property
+    def held(self) -> bool: ...
+    def give_back(self, length: int | None = None) -> bool:
+        """Consumed: the first `length` bytes (None: all). BufferError while a view of data lives.
+        False: void, because the channel was reset, or this is a forked copy."""
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def put_down(self) -> None: ...  # not consumed; same error
+
+class Reservation:
+    """`length` bytes in place; a context manager: commits at the end, aborts on an exception.
+    Writable buffer protocol (memoryview(slot)), slot[i], slot[a:b] = …"""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: int | slice) -> Any: ...
+    def __setitem__(self, key: int | slice, value: Any) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    @property
+    def position(self) -> int: ...  # byte position in the buffer
+    @property
+    def cpu(self) -> int: ...
+    @property
+    def stored(self) -> bool: ...  # False: was refused (dropped and counted): a scratch place
+    def commit(self, length: int | None = None) -> None: ...  # the first `length` bytes
+    def abort(self) -> None: ...
+
+# What the binding calls, in the process that causes it; None: the built-in behaviour.
+_Hooks = tuple[
+    Callable[[Buffer, str | None], int] | None,  # create_buf_file: 0 refused, 1 done, 2 done and global
+    Callable[[Buffer, str | None], object] | None,  # remove_buf_file
+    Callable[[Buffer, int, int | None, int], object] | None,  # subbuf_start: index, prev, prev_padding
+    Callable[[Buffer, int], object] | None,  # deliver
+    Callable[[Buffer, int], object] | None,  # buf_full
+]
+
+class Channel:
+    """Base of rchan.Channel. write() is the fast path; the rest is slow and simple."""
+
+    @classmethod
+    def _create(
+        cls,
+        directory: str,
+        base: str | None,
+        subbuf_size: int,
+        n_subbufs: int,
+        n_buffers: int,
+        overwrite: bool,
+        mode: int,
+        cpus: Sequence[int],
+        hooks: _Hooks | None,
+    ) -> Self: ...
+    @classmethod
+    def _attach(cls, directory: str, base: str, hooks: _Hooks | None) -> Self: ...
+    def write(self, data: _Bytes, cpu: int | None = None) -> bool: ...
+    def reserve(self, length: int, cpu: int | None = None) -> Reservation: ...
+    def _flush(self, cpu: int | None = None) -> list[int]: ...  # indices of buffers that were busy
+    def _reset(self) -> list[int]: ...
+    def _finalize(self) -> int: ...
+    def _close(self) -> None: ...  # creator: finalize, remove; others: detach
+    def _detach(self) -> None: ...
+    def _late_setup(self, directory: str, base: str) -> None: ...
+    def _prepare(self, cpu: int) -> Buffer: ...
+    def _buffers(self) -> dict[int, Buffer]: ...  # all that exist, by index; maps new ones
+    def _wait(self, timeout: float | None) -> bool:
+        """Sleep until any buffer polls nonzero; False: timeout. Buffers made meanwhile are seen."""
+    def _producers(self) -> list[int]: ...  # pids of attached processes, this one included
+    def _run_wakeups(self) -> int: ...
+    _defer_wakeups: bool
+    enabled: bool
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def creator(self) -> bool: ...  # this handle made the channel, in this process
+    @property
+    def finalized(self) -> bool: ...
+    @property
+    def base(self) -> str | None: ...
+    @property
+    def directory(self) -> str: ...
+    @property
+    def subbuf_size(self) -> int: ...
+    @property
+    def n_subbufs(self) -> int: ...
+    @property
+    def n_buffers(self) -> int: ...
+    @property
+    def alloc_size(self) -> int: ...
+    @property
+    def overwrite(self) -> bool: ...
+    @property
+    def last_toobig(self) -> int: ...
+    @property
+    def created_ns(self) -> tuple[int, int]: ...  # realtime, monotonic
+    @property
+    def attachment(self) -> Attachment: ...
+    @property
+    def owner_wait(self) -> float: ...  # seconds that a writer waits for a taken buffer at most

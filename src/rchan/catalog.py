@@ -1,0 +1,77 @@
+"""Which channels a directory holds, and how to be rid of one."""
+
+import builtins
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rchan import _core
+from rchan.channel import Channel
+from rchan.errors import ChannelNotFound, RchanError
+from rchan.names import CONTROL_SUFFIX, Parent, check_base, directory
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelInfo:
+    """A channel as `rchan.list` found it. Numbers are 0 if it is damaged."""
+
+    name: str
+    path: str
+    """Absolute path of its control file."""
+    subbuf_size: int
+    n_subbufs: int
+    n_buffers: int
+    overwrite: bool
+    state: str
+    """live: somebody is attached; orphaned: nobody is; finalized: closed to writers; damaged."""
+    producers: tuple[int, ...]
+    """Process ids of those who are attached."""
+
+
+def list(parent: Parent = None) -> builtins.list[ChannelInfo]:
+    """The channels of a directory, by name. parent: as in `create`.
+
+    Raises WrongType, BadName, ChannelNotFound (no such directory), NotPermitted.
+    """
+    where = directory(parent)
+    names = sorted(
+        entry.name.removesuffix(CONTROL_SUFFIX)
+        for entry in Path(where).iterdir()
+        if entry.name.endswith(CONTROL_SUFFIX) and entry.name != CONTROL_SUFFIX
+    )
+    return [found for name in names if (found := _look_at(where, name)) is not None]
+
+
+def _look_at(where: str, name: str) -> ChannelInfo | None:
+    path = str(Path(where, name + CONTROL_SUFFIX))
+    try:
+        channel = Channel._attach(where, name, None)
+    except ChannelNotFound:
+        return None
+    except RchanError:
+        return ChannelInfo(name, path, 0, 0, 0, False, "damaged", ())
+    try:
+        producers = channel.producers()
+        producers.remove(os.getpid())  # the look itself
+        state = "finalized" if channel.finalized else "live" if producers else "orphaned"
+        return ChannelInfo(
+            name,
+            path,
+            channel.subbuf_size,
+            channel.n_subbufs,
+            channel.n_buffers,
+            channel.overwrite,
+            state,
+            tuple(producers),
+        )
+    finally:
+        channel._detach()
+
+
+def remove(name: str, parent: Parent = None) -> None:
+    """Finalize a channel and remove its files, also of a damaged, orphaned or half-created one.
+
+    Whoever has it open can read it to the end. name, parent: as in `create`. Raises WrongType,
+    BadName, ChannelNotFound, NotPermitted.
+    """
+    _core.remove(directory(parent), check_base(name))

@@ -1,0 +1,358 @@
+"""Channel: the object that the user holds, and how to come by one."""
+
+import warnings
+import weakref
+from collections.abc import Iterator, Mapping
+from operator import index as _as_int
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from rchan import _core
+from rchan.callbacks import Callbacks, check_callbacks, hooks
+from rchan.cpus import default_n_buffers, online, possible
+from rchan.errors import (
+    ChannelBusy,
+    ChannelClosed,
+    ChannelExists,
+    ChannelNotFound,
+    GeometryError,
+    NoSuchBuffer,
+    RchanWarning,
+    Unsupported,
+    WrongType,
+)
+from rchan.names import CONTROL_SUFFIX, Parent, check_base, directory
+from rchan.stats import ChannelStats, channel_stats
+
+_OPEN_ATTEMPTS: Final = 16
+_open_channels: "weakref.WeakSet[Channel]" = weakref.WeakSet()
+
+
+def check_cpu(cpu: object) -> int:
+    """The CPU number, if the machine can have such a CPU. Raises WrongType or NoSuchBuffer."""
+    if not isinstance(cpu, int) or isinstance(cpu, bool):
+        raise WrongType(f"a CPU number must be an int, not {type(cpu).__name__}")
+    highest = possible()[-1]
+    if not 0 <= cpu <= highest:
+        raise NoSuchBuffer(f"CPU {cpu} is out of range: the CPUs here are 0 to {highest}")
+    return cpu
+
+
+class BufferMap(Mapping[int, _core.Buffer]):
+    """The buffers of a channel that exist, by CPU number.
+
+    Iteration gives each buffer once, by its index. A lookup takes the number of any CPU: with
+    fewer buffers than CPUs, CPU c uses buffer c mod n_buffers. Raises NoSuchBuffer.
+    """
+
+    __slots__ = ("_buffers", "_n_buffers", "_who")
+
+    def __init__(self, channel: "Channel") -> None:
+        self._buffers = channel._buffers()
+        self._n_buffers = channel.n_buffers
+        self._who = repr(channel.name)
+
+    def __getitem__(self, cpu: int) -> _core.Buffer:
+        buffer = self._buffers.get(check_cpu(cpu) % self._n_buffers)
+        if buffer is None:
+            raise NoSuchBuffer(
+                f"channel {self._who} has no buffer for CPU {cpu} yet: it comes with the first "
+                "write there, or with prepare_cpu"
+            )
+        return buffer
+
+    def __contains__(self, cpu: object) -> bool:
+        try:
+            return check_cpu(cpu) % self._n_buffers in self._buffers
+        except (NoSuchBuffer, WrongType):
+            return False
+
+    def get(self, cpu: int, default: Any = None) -> Any:
+        """The buffer of this CPU, or default."""
+        try:
+            return self[cpu]
+        except (NoSuchBuffer, WrongType):
+            return default
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._buffers)
+
+    def __len__(self) -> int:
+        return len(self._buffers)
+
+
+class Channel(_core.Channel):
+    """A channel (the kernel's struct rchan); made by `create` or `open`.
+
+    A context manager: it is closed at the end. Any number of threads may use it at once.
+    It is pickled by its name, so that it can be handed to other processes. Every method but
+    `close` and `detach` raises ChannelClosed after either of them.
+    """
+
+    __slots__ = ("callbacks", "private_data")
+
+    callbacks: Callbacks | None
+    private_data: Any
+
+    @property
+    def name(self) -> str | None:
+        """The channel's name; None while it is buffer-only."""
+        return self.base
+
+    @property
+    def path(self) -> str | None:
+        """Absolute path of its control file; None while it is buffer-only."""
+        base = self.base
+        return None if base is None else str(Path(self.directory, base + CONTROL_SUFFIX))
+
+    @property
+    def buffers(self) -> BufferMap:
+        """The buffers that exist now, of all processes, by CPU number."""
+        return BufferMap(self)
+
+    def flush(self) -> None:
+        """Finish the current sub-buffer of every buffer, also an empty one (relay_flush).
+
+        Raises ChannelBusy, after it did the others, if a buffer's owner did not let go.
+        """
+        self._raise_if_busy(self._flush(), "flushed")
+
+    def reset(self) -> None:
+        """Empty every buffer and begin anew (relay_reset); what was unread counts as discarded.
+
+        Raises ChannelBusy, after it did the others, if a buffer was held by somebody.
+        """
+        self._raise_if_busy(self._reset(), "reset")
+
+    def _raise_if_busy(self, busy: list[int], done: str) -> None:
+        if busy:
+            numbers = ", ".join(map(str, busy))
+            raise ChannelBusy(
+                f"channel {self.name!r}: buffer {numbers} was held by a writer or reader and was "
+                f"not {done} (the others were): try again"
+            )
+
+    def finalize(self) -> None:
+        """Let nobody write any more, in any process; wake all readers; files stay.
+
+        Raises ChannelBusy if a stalled writer holds a buffer (it can finish that one record).
+        """
+        stalled = self._finalize()
+        if stalled:
+            raise ChannelBusy(
+                f"channel {self.name!r} is finalized, but in {stalled} of its buffers a writer "
+                "has not finished its record: call finalize again to wait for it"
+            )
+
+    def close(self) -> None:
+        """Give the channel up (relay_close). A second call does nothing.
+
+        The creator's handle finalizes the channel and removes its files; what others have open
+        can be read to the end. A handle of `open` only detaches. Warns (RchanWarning) once, at
+        the creator, if a record was too big to be stored.
+        """
+        if self.closed:
+            return
+        attachment = self.attachment
+        name, creator, too_big = self.name, self.creator, self.last_toobig
+        self._close()
+        _open_channels.discard(self)
+        if creator and too_big:
+            warnings.warn(
+                f"channel {name!r}: records were dropped because they are too big for a "
+                f"sub-buffer, the last of {too_big} bytes (stats().total.dropped_too_big)",
+                RchanWarning,
+                stacklevel=2,
+            )
+        del attachment
+
+    def detach(self) -> None:
+        """Give only this handle up: the channel and its files stay, also if we created it.
+
+        A buffer-only channel goes with its last handle.
+        """
+        if not self.closed:
+            self._detach()
+            _open_channels.discard(self)
+
+    def __enter__(self) -> Self:
+        if self.closed:
+            raise ChannelClosed("this channel handle is closed: create or open another")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def subbufs_consumed(self, cpu: int, k: int) -> None:
+        """Count k more sub-buffers of this CPU's buffer as read (relay_subbufs_consumed).
+
+        Ignored if there is no such buffer, or if k > n_subbufs. A half-read sub-buffer counts
+        as one. Raises BlockingIOError while another reader holds a sub-buffer.
+        """
+        if not isinstance(cpu, int) or not isinstance(k, int):
+            raise WrongType(f"cpu and k must be of type int, not {cpu!r} and {k!r}")
+        buffer = self.buffers.get(cpu)
+        if buffer is not None and 0 <= k <= self.n_subbufs:
+            buffer.consumed(k)
+
+    def late_setup_files(self, base: str, parent: Parent = None) -> None:
+        """Give a buffer-only channel its name and files, losing nothing (relay_late_setup_files).
+
+        All or nothing: after a failure it can be tried again. Raises BadName, WrongType,
+        ChannelExists (such a name, or this channel has one already), ChannelNotFound (parent),
+        CallbackFailed, NotPermitted, Unsupported (another file system), SystemFailure.
+        """
+        self._late_setup(directory(parent), check_base(base))
+
+    def prepare_cpu(self, cpu: int) -> _core.Buffer:
+        """This CPU's buffer and file, made if they are not there (relay_prepare_cpu).
+
+        Raises NoSuchBuffer (no such CPU), NoSpace, CallbackFailed, WrongType.
+        """
+        return self._prepare(check_cpu(cpu))
+
+    def stats(self) -> ChannelStats:
+        """The books, by cause: of each buffer that exists and of all together (relay_stats)."""
+        return channel_stats(self._buffers())
+
+    def producers(self) -> list[int]:
+        """Process ids of all attachments to the channel, this one included (for people only)."""
+        return self._producers()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.closed:
+            raise ChannelClosed("a closed channel handle cannot be pickled")
+        if self.name is None:
+            raise Unsupported(
+                "a buffer-only channel cannot be pickled, it has no name yet: call "
+                "late_setup_files first, or inherit it by fork"
+            )
+        return open, (self.name, self.directory)
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "<rchan.Channel closed>"
+        mode = "overwrite" if self.overwrite else "no-overwrite"
+        return (
+            f"<rchan.Channel {self.name!r}: {self.n_buffers} buffers of {self.n_subbufs} x "
+            f"{self.subbuf_size} bytes, {mode}>"
+        )
+
+
+def _number(name: str, value: object, lowest: int, highest: int) -> int:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = _as_int(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise WrongType(f"{name} must be an int, not {type(value).__name__}") from None
+    if not lowest <= number <= highest:
+        raise GeometryError(f"{name} is {number}: it must be from {lowest} to {highest}")
+    return number
+
+
+def _adopt(channel: Channel, callbacks: Callbacks | None, private_data: object) -> Channel:
+    channel.callbacks = callbacks
+    channel.private_data = private_data
+    _open_channels.add(channel)
+    return channel
+
+
+def create(
+    name: str | None,
+    parent: Parent = None,
+    subbuf_size: int = 262144,
+    n_subbufs: int = 8,
+    overwrite: bool = False,
+    n_buffers: int | None = None,
+    callbacks: Callbacks | None = None,
+    private_data: object = None,
+    mode: int = 0o600,
+    exist_ok: bool = False,
+) -> Channel:
+    """Create a channel (relay_open); its creator's `close` removes it.
+
+    name: its files are name.chan, name0, name1, …; None: buffer-only, for late_setup_files.
+    parent: the directory: None is the default one, relative ones are below it.
+    subbuf_size: bytes of a sub-buffer, and so of the longest record. n_subbufs: sub-buffers of a
+    buffer. overwrite: True keeps the newest records, False the oldest (and counts the others).
+    n_buffers: None is one per CPU, but no more than twice the control group's CPU quota; 1 is
+    the kernel's global buffer. private_data: kept in the attribute of that name.
+    mode: permission bits of the files. exist_ok: a channel of this name and geometry may be there
+    already, made by somebody else; then join it as `open` does.
+
+    Raises WrongType, BadName, GeometryError (also: another geometry than the channel that is
+    there), ChannelExists, ChannelNotFound (no such directory), NotPermitted, NoSpace,
+    CallbackFailed, Unsupported, SystemFailure; then nothing is left behind.
+    """
+    base = None if name is None else check_base(name)
+    subbuf_size = _number("subbuf_size", subbuf_size, 1, 2**32 - 1)
+    n_subbufs = _number("n_subbufs", n_subbufs, 1, _core.MAX_SUBBUFS)
+    if n_buffers is not None:
+        n_buffers = _number("n_buffers", n_buffers, 1, _core.MAX_BUFFERS)
+    mode = _number("mode", mode, 0, 0o777)
+    hooked = hooks(check_callbacks(callbacks))
+    where = directory(parent)
+
+    def make() -> Channel:
+        count = n_buffers or default_n_buffers()
+        return Channel._create(
+            where, base, subbuf_size, n_subbufs, count, bool(overwrite), mode, online(), hooked
+        )
+
+    if base is None or not exist_ok:
+        return _adopt(make(), callbacks, private_data)
+    for _ in range(_OPEN_ATTEMPTS):
+        try:
+            return _adopt(make(), callbacks, private_data)
+        except ChannelExists:
+            try:
+                joined = Channel._attach(where, base, hooked)
+            except ChannelNotFound:  # removed in between: create it after all
+                continue
+            _check_same(joined, subbuf_size, n_subbufs, bool(overwrite), n_buffers)
+            return _adopt(joined, callbacks, private_data)
+    raise ChannelBusy(f"channel {base!r} comes and goes: somebody creates and removes it all along")
+
+
+def _check_same(
+    joined: Channel, subbuf_size: int, n_subbufs: int, overwrite: bool, n_buffers: int | None
+) -> None:
+    wanted = {"subbuf_size": subbuf_size, "n_subbufs": n_subbufs, "overwrite": overwrite}
+    if n_buffers is not None:
+        wanted["n_buffers"] = n_buffers
+    there = {key: getattr(joined, key) for key in wanted}
+    if there != wanted:
+        name = joined.name
+        joined._detach()
+        has = ", ".join(f"{key}={value}" for key, value in there.items())
+        asked = ", ".join(f"{key}={value}" for key, value in wanted.items())
+        raise GeometryError(f"channel {name!r} exists with {has}; asked for was {asked}")
+
+
+def open(
+    name: str,
+    parent: Parent = None,
+    callbacks: Callbacks | None = None,
+    private_data: object = None,
+) -> Channel:
+    """Take part in a channel of another process, or of this one: write, read, control.
+
+    name, parent, callbacks, private_data: as in `create`; callbacks run in the process that causes
+    them. Raises WrongType, BadName, ChannelNotFound, CorruptChannel, IncompatibleChannel,
+    NotPermitted, SystemFailure.
+    """
+    base = check_base(name)
+    hooked = hooks(check_callbacks(callbacks))
+    return _adopt(Channel._attach(directory(parent), base, hooked), callbacks, private_data)
+
+
+def open_channels() -> list[Channel]:
+    """All channel handles that this process has open."""
+    return [channel for channel in list(_open_channels) if not channel.closed]
