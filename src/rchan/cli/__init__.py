@@ -1,0 +1,1 @@
+"""The command `rchan`: one file per subcommand."""

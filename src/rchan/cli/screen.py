@@ -1,0 +1,158 @@
+"""Words and numbers for people: sizes, counts, the live line, one line a failure."""
+
+import sys
+from collections.abc import Collection, Sequence
+from os import environ, get_terminal_size
+from typing import Final, TextIO
+
+from rchan.channel import Channel
+from rchan.recorder import Progress, Recording
+from rchan.stats import Count
+
+_UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_CLEAR: Final = "\r\x1b[K"
+
+
+def complain(message: str, status: int) -> int:
+    """Say it in one line on standard error; gives the status back."""
+    say(f"rchan: {message}", sys.stderr)
+    return status
+
+
+def say(line: str, stream: TextIO) -> None:
+    """Write a line for people; that nobody can read it is no reason to stop."""
+    try:
+        stream.write(line + "\n")
+        stream.flush()
+    except (OSError, ValueError):
+        pass
+
+
+def parse_size(text: str) -> int:
+    """Bytes of '256K', '1M', '4096'. Raises ValueError."""
+    upper = text.strip().upper().removesuffix("B").removesuffix("I")
+    unit = upper[-1:] if upper[-1:] in ("K", "M", "G") else ""
+    number = upper.removesuffix(unit)
+    if not (number.isascii() and number.isdigit()):
+        raise ValueError(f"{text!r} is not a size such as 4096, 256K or 1M")
+    return int(number) * _UNITS[unit]
+
+
+def size_text(size: int) -> str:
+    """A sub-buffer's size, exact: '256 KiB', '1 MiB', '100 bytes'."""
+    for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size and size % unit == 0:
+            return f"{size // unit:,} {name}"
+    return f"{size:,} bytes"
+
+
+def amount_text(size: float) -> str:
+    """So many bytes, about: '212.4 MB'."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= unit:
+            return f"{size / unit:,.1f} {name}"
+    return f"{size:.0f} B"
+
+
+def lost_text(lost: dict[str, Count]) -> str:
+    """'lost 0', or 'lost 1,204: 1,200 full, 4 too big'."""
+    total = sum(count.records for count in lost.values())
+    causes = ", ".join(
+        f"{count.records:,} {cause.replace('_', ' ')}"
+        for cause, count in lost.items()
+        if count.records
+    )
+    return f"lost {total:,}: {causes}" if causes else "lost 0"
+
+
+def duration_text(seconds: float) -> str:
+    """'00:12', '1:02:03'."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+def shape_text(channel: Channel) -> str:
+    """'app (2 buffers of 8 x 256 KiB, no-overwrite)'."""
+    mode = "overwrite" if channel.overwrite else "no-overwrite"
+    buffer = f"{channel.n_subbufs} x {size_text(channel.subbuf_size)}"
+    return f"{channel.name} ({_many(channel.n_buffers, 'buffer')} of {buffer}, {mode})"
+
+
+def summary_lines(recording: Recording) -> tuple[str, str]:
+    """What was recorded, and where it is."""
+    amount = f"{_many(recording.records, 'record')}, {amount_text(recording.bytes)}"
+    result = f"{amount} in {recording.seconds:.1f} s, {lost_text(recording.lost)}"
+    return result, f"{recording.manifest} and {_many(len(recording.files), 'file')} beside it"
+
+
+def _many(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+class LiveLine:
+    """One line on a terminal that is written anew at every call; nothing on anything else."""
+
+    def __init__(self, label: str, stream: TextIO) -> None:
+        self._label = label
+        self._stream = stream
+        self.live = stream.isatty()
+        self._colour = self.live and "NO_COLOR" not in environ and environ.get("TERM") != "dumb"
+        self._last: Progress | None = None
+        self._rate = 0.0
+
+    def show(self, progress: Progress) -> None:
+        """Write the line anew."""
+        if not self.live:
+            return
+        before, self._last = self._last, progress
+        if before is not None and progress.seconds > before.seconds:
+            rate = (progress.bytes - before.bytes) / (progress.seconds - before.seconds)
+            self._rate += (rate - self._rate) * 0.3  # smooth enough to be read
+        self._write(_CLEAR + self._painted(self._text(progress)))
+
+    def clear(self) -> None:
+        """Take the line away, for what is to stand in its place."""
+        if self.live:
+            self._write(_CLEAR)
+
+    def _text(self, progress: Progress) -> tuple[str, str]:
+        numbers = (
+            f"{duration_text(progress.seconds)}  {self._label}  "
+            f"{progress.records:>11,} records  {amount_text(progress.bytes):>8}  "
+            f"{amount_text(self._rate):>8}/s  "
+        )
+        return numbers, lost_text(progress.lost)
+
+    def _painted(self, text: tuple[str, str]) -> str:
+        width = self._width()
+        numbers = text[0][:width]
+        lost = text[1][: width - len(numbers)]
+        if self._colour and not text[1].endswith(" 0"):
+            lost = f"\x1b[31m{lost}\x1b[m"
+        return numbers + lost
+
+    def _width(self) -> int:
+        try:
+            return (get_terminal_size(self._stream.fileno()).columns or 80) - 1
+        except OSError:
+            return 79
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):
+            self.live = False
+
+
+def table_lines(rows: Sequence[Sequence[str]], left: Collection[int]) -> list[str]:
+    """Rows in aligned columns: those in `left` to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if at in left else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
