@@ -1,0 +1,79 @@
+"""Interleaved measurement: each round times every candidate once, so that a noisy neighbour hits
+all of them; the result is the median of the rounds' ratios."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Timer = Callable[[], float]  # runs its loop once and returns ns per operation
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    name: str
+    ns: float  # median, per operation
+    base_ns: float
+    ratio: float  # median of the rounds' ratios
+    low: float
+    high: float
+    limit: float | None
+    extra: str = ""
+
+    @property
+    def holds(self) -> bool | None:
+        return None if self.limit is None else self.ratio <= self.limit
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "ns": round(self.ns, 2),
+            "base_ns": round(self.base_ns, 2),
+            "ratio": round(self.ratio, 3),
+            "range": [round(self.low, 3), round(self.high, 3)],
+            "limit": self.limit,
+            "holds": self.holds,
+            "extra": self.extra,
+        }
+
+
+def summary(
+    name: str, pairs: list[tuple[float, float]], limit: float | None, extra: str = ""
+) -> Result:
+    """pairs: (base, own) ns of every round."""
+    ratios = sorted(own / bare for bare, own in pairs)
+    return Result(
+        name,
+        statistics.median(own for _bare, own in pairs),
+        statistics.median(bare for bare, _own in pairs),
+        statistics.median(ratios),
+        ratios[0],
+        ratios[-1],
+        limit,
+        extra,
+    )
+
+
+def compare(
+    base: Timer, candidates: dict[str, tuple[Timer, float | None]], rounds: int
+) -> list[Result]:
+    """candidates: name -> (timer, the ratio to base that it must not exceed, or None)."""
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, (timer, _limit) in candidates.items():
+            times[name].append((base(), timer()))
+    return [summary(name, times[name], limit) for name, (_timer, limit) in candidates.items()]
+
+
+def table(title: str, base_name: str, results: list[Result]) -> None:
+    print(f"{title}  (base: {base_name})")
+    print(f"  {'':38}{'ns':>8}{'base':>8}{'ratio':>7}  {'range':13}{'bar':>6}")
+    for result in results:
+        bar = "" if result.limit is None else f"{result.limit:.2f}"
+        verdict = {None: "", True: "holds", False: "MISSED"}[result.holds]
+        print(
+            f"  {result.name:38}{result.ns:8.1f}{result.base_ns:8.1f}{result.ratio:7.2f}"
+            f"  {result.low:5.2f} ..{result.high:5.2f}{bar:>6} {verdict} {result.extra}".rstrip()
+        )
+    print()

@@ -1,0 +1,22 @@
+"""All benchmarks, one after another; exit status 1 if a bar was missed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAMS = ("write.py", "memory.py")
+
+
+def main() -> int:
+    here = Path(__file__).resolve().parent
+    worst = 0
+    for program in PROGRAMS:
+        print(f"== {program}", flush=True)
+        worst = max(worst, subprocess.run([sys.executable, here / program], check=False).returncode)
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())

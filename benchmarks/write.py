@@ -1,0 +1,225 @@
+"""Cost of a write: against an empty C call, over processes, refused, disabled, reserved, and in C.
+
+    python benchmarks/write.py [--rounds 7] [--loops 300000] [--json FILE]
+
+Every bar is one of the project's "must reach" figures; a missed one makes the exit status 1."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Callable
+from itertools import repeat
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import environment
+import native
+from ratios import Result, Timer, compare, summary, table
+
+import rchan
+
+RECORD = b"x" * 64
+
+
+def _loop(call: Callable[[bytes], object], data: bytes, steps: repeat[None]) -> None:
+    for _ in steps:
+        call(data)
+
+
+def _with_reserve(reserve: Callable[[int], object], length: int, steps: repeat[None]) -> None:
+    for _ in steps:
+        with reserve(length):  # type: ignore[attr-defined]
+            pass
+
+
+def _with_empty(empty: object, length: int, steps: repeat[None]) -> None:
+    for _ in steps:
+        with empty:  # type: ignore[attr-defined]
+            pass
+
+
+def timer(loop: Callable[..., None], subject: object, argument: object, loops: int) -> Timer:
+    """ns per step. A copy of the code each: the interpreter specialises it for one callee only."""
+    own = types.FunctionType(loop.__code__.replace(), loop.__globals__)
+
+    def once() -> float:
+        start = time.perf_counter_ns()
+        own(subject, argument, repeat(None, loops))
+        return (time.perf_counter_ns() - start) / loops
+
+    once()
+    return once
+
+
+def losses(channel: rchan.Channel) -> str:
+    total = channel.stats().total
+    return f"lost {total.lost.records} of {total.attempted.records}"
+
+
+def one_process(parent: str, rounds: int, loops: int) -> list[Result]:
+    base = timer(_loop, len, RECORD, loops)
+    flight = rchan.create("flight", parent=parent, overwrite=True)
+    roomy = rchan.create("roomy", parent=parent, subbuf_size=1 << 20, n_subbufs=64)
+
+    def emptied() -> float:  # no-overwrite, without a drop: the reader has been there
+        roomy.reset()
+        return accepted()
+
+    accepted = timer(_loop, roomy.write, RECORD, loops)
+    with flight, roomy:
+        results = compare(
+            base,
+            {
+                "Channel.write 64 B, overwrite": (timer(_loop, flight.write, RECORD, loops), 2.0),
+                "Channel.write 64 B, no-overwrite": (emptied, 2.0),
+            },
+            rounds,
+        )
+        print(f"  ({losses(flight)} in overwrite mode, {losses(roomy)} in no-overwrite mode)\n")
+    return results
+
+
+def refused(parent: str, rounds: int, loops: int) -> list[Result]:
+    flight = rchan.create("flight", parent=parent, overwrite=True)
+    full = rchan.create("full", parent=parent, subbuf_size=4096, n_subbufs=2)
+    off = rchan.create("off", parent=parent)
+    off.enabled = False
+    with flight, full, off:
+        while full.write(RECORD):
+            pass
+        return compare(
+            timer(_loop, flight.write, RECORD, loops),
+            {
+                "refused write, channel full": (timer(_loop, full.write, RECORD, loops), 1.0),
+                "write, channel disabled": (timer(_loop, off.write, RECORD, loops), 1.0),
+            },
+            rounds,
+        )
+
+
+def reserving(parent: str, rounds: int, loops: int, build: Path) -> list[Result]:
+    empty = native.extension("empty_context", build).Empty
+    with rchan.create("flight", parent=parent, overwrite=True) as flight:
+        return compare(
+            timer(_with_empty, empty(), 64, loops),
+            {
+                "reserve(64)/commit": (timer(_with_reserve, flight.reserve, 64, loops), 2.0),
+            },
+            rounds,
+        )
+
+
+def _writer(parent: str, loops: int, rounds: int, pipe: Connection) -> None:
+    with rchan.open("many", parent=parent) as channel:
+        once = timer(_loop, channel.write, RECORD, loops)
+        for _ in range(rounds):
+            pipe.recv()
+            before = time.process_time_ns()
+            wall = once()
+            pipe.send((wall, (time.process_time_ns() - before) / loops))
+
+
+def _round(pipes: list[Connection]) -> tuple[float, float]:
+    for pipe in pipes:
+        pipe.send(None)
+    walls, cpus = zip(*(pipe.recv() for pipe in pipes), strict=True)
+    return statistics.median(walls), statistics.median(cpus)
+
+
+def many_processes(parent: str, rounds: int, loops: int) -> list[Result]:
+    """The same loop in 1, 2, 4 processes on one channel, all started at the same moment."""
+    counts = (1, 2, 4)
+    spawn = multiprocessing.get_context("spawn")
+    cpus = len(os.sched_getaffinity(0))
+    with rchan.create("many", parent=parent, overwrite=True):
+        ends = [spawn.Pipe() for _ in range(max(counts))]
+        workers = [
+            spawn.Process(target=_writer, args=(parent, loops, rounds * len(counts), far))
+            for _near, far in ends
+        ]
+        for worker in workers:
+            worker.start()
+        pipes = [near for near, _far in ends]
+        seen: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
+        for _ in range(rounds):
+            for count in counts:
+                seen[count].append(_round(pipes[:count]))
+        for worker in workers:
+            worker.kill()
+            worker.join()
+    results = []
+    for count in counts:
+        # Beyond the number of CPUs the wall clock measures waiting for one: then CPU time counts.
+        pick = 0 if count <= cpus else 1
+        pairs = [(one[pick], now[pick]) for one, now in zip(seen[1], seen[count], strict=True)]
+        results.append(
+            summary(
+                f"{count} process{'es' if count > 1 else ''}, per write and CPU",
+                pairs,
+                1.15 if count <= cpus else None,
+                "" if count <= cpus else "(CPU time: more processes than CPUs)",
+            )
+        )
+    return results
+
+
+def in_c(parent: str, rounds: int, build: Path) -> list[Result]:
+    program = native.core_program("core_write", build)
+    done = subprocess.run([program, parent, str(rounds)], check=True, capture_output=True, text=True)
+    rows = [[float(word) for word in line.split()] for line in done.stdout.splitlines()]
+    return [
+        summary("rchan_write 64 B, in C", [(row[0], row[1]) for row in rows], 2.0),
+        summary("rchan_write 8 B, in C", [(row[0], row[2]) for row in rows], None),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds (median of them)")
+    parser.add_argument("--loops", type=int, default=500_000, help="operations timed at a time")
+    parser.add_argument("--json", type=Path, help="write the results there, too")
+    options = parser.parse_args()
+    environment.show()
+    found: dict[str, list[Result]] = {}
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as parent, tempfile.TemporaryDirectory() as tmp:
+        build = Path(tmp)
+        sections: list[tuple[str, str, Callable[[], list[Result]]]] = [
+            ("One writer", "len(b)", lambda: one_process(parent, options.rounds, options.loops)),
+            ("Refused", "accepted write", lambda: refused(parent, options.rounds, options.loops)),
+            (
+                "In place",
+                "empty with block",
+                lambda: reserving(parent, options.rounds, options.loops, build),
+            ),
+            (
+                "Many writers",
+                "one process",
+                lambda: many_processes(parent, options.rounds, options.loops),
+            ),
+            ("The core", "compare-and-swap + store", lambda: in_c(parent, options.rounds, build)),
+        ]
+        for title, base, measure in sections:
+            found[title] = measure()
+            table(title, base, found[title])
+    if options.json:
+        document = {
+            "environment": environment.describe(),
+            "results": {title: [r.as_dict() for r in rows] for title, rows in found.items()},
+        }
+        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    missed = [r.name for rows in found.values() for r in rows if r.holds is False]
+    print("all bars hold" if not missed else f"missed: {', '.join(missed)}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
