@@ -21,7 +21,8 @@ static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "atomics
 
 /* Words that publish: each user names its partner in a "Pairs with" comment. */
 #define rchan_load_acquire(word) atomic_load_explicit((word), memory_order_acquire)
-#define rchan_store_release(word, value) atomic_store_explicit((word), (value), memory_order_release)
+#define rchan_store_release(word, value)                                                           \
+    atomic_store_explicit((word), (value), memory_order_release)
 
 /* Take a word: on success everything its last holder stored before giving it back is seen. */
 static inline bool rchan_take_word(rchan_a64 *word, uint64_t from, uint64_t to)
@@ -38,7 +39,8 @@ static inline bool rchan_swap_word(rchan_a64 *word, uint64_t from, uint64_t to)
 }
 #define rchan_add(word, value) atomic_fetch_add_explicit((word), (value), memory_order_seq_cst)
 #define rchan_set_bits(word, bits) atomic_fetch_or_explicit((word), (bits), memory_order_seq_cst)
-#define rchan_clear_bits(word, bits) atomic_fetch_and_explicit((word), ~(bits), memory_order_seq_cst)
+#define rchan_clear_bits(word, bits)                                                               \
+    atomic_fetch_and_explicit((word), ~(bits), memory_order_seq_cst)
 #define rchan_count(word, value) atomic_fetch_add_explicit((word), (value), memory_order_relaxed)
 
 #ifndef __has_feature
@@ -73,8 +75,8 @@ static inline void rchan_load_fence(void)
 /* Copy bytes that a writer may be changing (overwrite mode): the copy is used only if a look at
  * `started` afterwards says that it did not. The one race that is meant to be. */
 #ifdef RCHAN_TSAN
-__attribute__((no_sanitize("thread"), noinline, unused)) static void rchan_copy_racing(
-    uint8_t *to, const uint8_t *from, uint64_t length)
+__attribute__((no_sanitize("thread"), noinline, unused)) static void
+rchan_copy_racing(uint8_t *to, const uint8_t *from, uint64_t length)
 {
     for (uint64_t i = 0; i < length; i++)
         to[i] = ((const volatile uint8_t *)from)[i];

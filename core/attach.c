@@ -17,8 +17,7 @@ enum { CREATE_WAIT_MS = 2000 };
 static int corrupt(struct rchan_error *error, const char *base, const char *what)
 {
     return rchan_fail(error, RCHAN_FAIL_CORRUPT, EINVAL,
-                      "%s.chan is damaged or no channel: %s; remove it if it is yours", base,
-                      what);
+                      "%s.chan is damaged or no channel: %s; remove it if it is yours", base, what);
 }
 
 static int check_identity(const struct rchan_header *header, const char *base,
@@ -35,8 +34,8 @@ static int check_identity(const struct rchan_header *header, const char *base,
     if (header->abi_version != RCHAN_ABI_VERSION)
         return rchan_fail(error, RCHAN_FAIL_INCOMPATIBLE, EINVAL,
                           "%s.chan has ABI version %u and this rchan speaks version %u; use the "
-                          "same rchan in all processes", base, header->abi_version,
-                          RCHAN_ABI_VERSION);
+                          "same rchan in all processes",
+                          base, header->abi_version, RCHAN_ABI_VERSION);
     return 0;
 }
 
@@ -101,8 +100,7 @@ static bool wait_until_live(struct rchan_channel *channel)
 }
 
 static struct rchan_channel *handle_from(const char *path, const char *base, int fd,
-                                         const struct stat *file,
-                                         const struct rchan_hooks *hooks,
+                                         const struct stat *file, const struct rchan_hooks *hooks,
                                          struct rchan_error *error)
 {
     struct rchan_header header;
@@ -141,8 +139,7 @@ static struct rchan_channel *open_control(const char *path, int directory, const
     rchan_control_name(name, sizeof name, base);
     int fd = rchan_file_open(directory, name, &file, error);
     if (fd < 0 && error->failure == RCHAN_FAIL_NOT_FOUND)
-        rchan_fail(error, RCHAN_FAIL_NOT_FOUND, ENOENT, "there is no channel %s in %s", base,
-                   path);
+        rchan_fail(error, RCHAN_FAIL_NOT_FOUND, ENOENT, "there is no channel %s in %s", base, path);
     if (fd < 0)
         return NULL;
     struct rchan_channel *channel = handle_from(path, base, fd, &file, hooks, error);
@@ -156,7 +153,8 @@ static int join(struct rchan_channel *channel, struct rchan_error *error)
     if (!wait_until_live(channel))
         return rchan_fail(error, RCHAN_FAIL_NOT_FOUND, ENOENT,
                           "channel %s is not complete: it is being removed, or its creator was "
-                          "killed; create it again", channel->base);
+                          "killed; create it again",
+                          channel->base);
     /* A late setup that failed has taken its name back. */
     if (strncmp(channel->header->base, channel->base, sizeof channel->base) != 0)
         return rchan_fail(error, RCHAN_FAIL_NOT_FOUND, ENOENT, "there is no channel %s any more",

@@ -42,8 +42,8 @@ void rchan_drop_read(const struct rchan_block *block, unsigned cause, uint64_t *
 /* The account that belongs to this tail; the first one if damaged memory has neither. */
 struct rchan_account *rchan_account_at(struct rchan_block *block, uint64_t tail)
 {
-    unsigned second = rchan_load(&block->account[0].tail) != tail &&
-                      rchan_load(&block->account[1].tail) == tail;
+    unsigned second =
+        rchan_load(&block->account[0].tail) != tail && rchan_load(&block->account[1].tail) == tail;
     return &block->account[second];
 }
 
@@ -91,6 +91,9 @@ bool rchan_written(const struct rchan_channel *channel, struct rchan_block *bloc
     if (now > channel->subbuf_size)
         return false;
     offset = pending & channel->offset_mask;
+    uint64_t again = rchan_load(&block->pending);
+    if (again != pending && again >> channel->shift == counted)
+        return false;   /* not committed after all: another record has taken its place */
     if (offset > now) { /* a record not committed: in the making, or its writer was killed */
         offset = now;
         counted -= counted != 0;
@@ -135,7 +138,8 @@ static bool try_books(const struct rchan_buffer *buffer, struct rchan_books *boo
     uint64_t head;
     if (!rchan_written(channel, block, &head, &books->written_records, &books->written_bytes))
         return false;
-    uint64_t produced = rchan_head_produced(channel, head), first = started - channel->n_subbufs + 1;
+    uint64_t produced = rchan_head_produced(channel, head),
+             first = started - channel->n_subbufs + 1;
     uint64_t consumed = rchan_head_produced(channel, tail);
     if ((int64_t)(started - consumed) >= (int64_t)channel->n_subbufs) {
         uint64_t records, bytes;

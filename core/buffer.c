@@ -2,12 +2,11 @@
 #include "buffer.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 
 #include "books.h"
 #include "clock.h"
-#include "growth.h"
+#include "cpu.h"
 #include "growth.h"
 #include "notice.h"
 #include "owner.h"
@@ -133,8 +132,8 @@ int rchan_buffer_own(struct rchan_buffer *buffer)
     struct rchan_channel *channel = buffer->channel;
     if (rchan_inside_callback(buffer))
         return -EBUSY;
-    return after_take(buffer, rchan_word_take(channel, &buffer->block->owner,
-                                              channel->owner_wait_us));
+    return after_take(buffer,
+                      rchan_word_take(channel, &buffer->block->owner, channel->owner_wait_us));
 }
 
 /* ---- a place for a record; owner word held ---- */
@@ -211,8 +210,8 @@ static void commit(struct rchan_buffer *buffer, uint64_t head, uint64_t length)
     if (!length)
         return;
     TESTPOINT("write: copied");
-    rchan_store(&block->pending, rchan_load(&block->pending) +
-                                     (UINT64_C(1) << buffer->channel->shift) + length);
+    rchan_store(&block->pending,
+                rchan_load(&block->pending) + (UINT64_C(1) << buffer->channel->shift) + length);
     TESTPOINT("write: pending stored");
     /* commit.head: pairs with books.head, read.head, poll.head */
     rchan_store_release(&block->head, head + length);
@@ -243,7 +242,7 @@ static enum rchan_outcome reserve_owned(struct rchan_buffer *buffer, uint64_t le
 
 static inline struct rchan_buffer *fast_buffer(struct rchan_channel *channel, int64_t cpu)
 {
-    uint64_t index = cpu < 0 ? (uint64_t)sched_getcpu() : (uint64_t)cpu;
+    uint64_t index = cpu < 0 ? (uint64_t)rchan_current_cpu() : (uint64_t)cpu;
     if (rchan_unlikely(index >= channel->n_buffers))
         index %= channel->n_buffers;
     struct rchan_buffer *buffer = &channel->buffers[index];
@@ -258,7 +257,7 @@ static inline struct rchan_buffer *fast_buffer(struct rchan_channel *channel, in
 static enum rchan_outcome own_for_record(struct rchan_channel *channel, int64_t cpu,
                                          uint64_t length, struct rchan_buffer **buffer)
 {
-    int owned = own_some_buffer(channel, cpu < 0 ? sched_getcpu() : cpu, buffer);
+    int owned = own_some_buffer(channel, cpu < 0 ? rchan_current_cpu() : cpu, buffer);
     if (owned == -EBADMSG)
         return RCHAN_CORRUPT;
     if (owned)
@@ -279,8 +278,7 @@ enum rchan_outcome rchan_reserve(struct rchan_channel *channel, int64_t cpu, uin
     uint64_t before = rchan_load(&buffer->block->head);
     enum rchan_outcome outcome = reserve_owned(buffer, length, place);
     /* relay's own way: a reservation of nothing that only un-fills the buffer gives no place. */
-    if (outcome == RCHAN_STORED && !length &&
-        rchan_head_offset(channel, before) == channel->full)
+    if (outcome == RCHAN_STORED && !length && rchan_head_offset(channel, before) == channel->full)
         rchan_abort(place);
     return outcome;
 }
@@ -337,6 +335,17 @@ static inline bool fast_room(const struct rchan_channel *channel, const struct r
            !rchan_load(&channel->header->gate);
 }
 
+/* Would asking again change nothing? Then a refusal costs no more than a record. */
+static inline bool still_full(const struct rchan_channel *channel, struct rchan_block *block,
+                              uint64_t head, uint64_t length)
+{
+    uint64_t consumed = rchan_load(&block->tail) >> channel->shift;
+    return (head & channel->offset_mask) == channel->full && length <= channel->subbuf_size &&
+           (head >> channel->shift) - consumed >= channel->n_subbufs &&
+           !(channel->flags & RCHAN_OVERWRITE) && !channel->hooks.subbuf_start &&
+           !rchan_load(&channel->header->gate);
+}
+
 enum rchan_outcome rchan_write(struct rchan_channel *channel, int64_t cpu, const void *data,
                                uint64_t length)
 {
@@ -357,6 +366,11 @@ enum rchan_outcome rchan_write(struct rchan_channel *channel, int64_t cpu, const
         TESTPOINT("write: fast committed");
         rchan_word_give(&block->owner);
         return RCHAN_STORED;
+    }
+    if (still_full(channel, block, head, length)) {
+        rchan_count_drop(block, RCHAN_DROP_FULL, length);
+        rchan_word_give(&block->owner);
+        return RCHAN_DROPPED_FULL;
     }
     return write_owned(buffer, data, length);
 }

@@ -27,7 +27,8 @@ int rchan_check_geometry(uint64_t subbuf_size, uint64_t n_subbufs, uint64_t n_bu
     if (n_subbufs > RCHAN_MAX_SUBBUFS)
         return rchan_fail(error, RCHAN_FAIL_GEOMETRY, EINVAL,
                           "n_subbufs is %llu: at most %u sub-buffers make a buffer; use fewer, "
-                          "larger ones", (unsigned long long)n_subbufs, RCHAN_MAX_SUBBUFS);
+                          "larger ones",
+                          (unsigned long long)n_subbufs, RCHAN_MAX_SUBBUFS);
     if (subbuf_size > UINT32_MAX / n_subbufs)
         return rchan_fail(error, RCHAN_FAIL_GEOMETRY, EINVAL,
                           "subbuf_size * n_subbufs is more than 4 GiB - 1 (got %llu * %llu)",
@@ -72,11 +73,10 @@ struct rchan_channel *rchan_handle_new(const char *directory, const char *base,
     channel->full = (uint64_t)shape->subbuf_size + 1;
     channel->shift = 64 - (uint32_t)__builtin_clzll(channel->full);
     channel->offset_mask = (UINT64_C(1) << channel->shift) - 1;
-    channel->alloc_size = round_up((uint64_t)shape->subbuf_size * shape->n_subbufs,
-                                   (uint64_t)sysconf(_SC_PAGESIZE));
-    channel->block_size =
-        round_up(sizeof(struct rchan_block) + shape->n_subbufs * sizeof(struct rchan_meta),
-                 RCHAN_PAGE);
+    channel->alloc_size =
+        round_up((uint64_t)shape->subbuf_size * shape->n_subbufs, (uint64_t)sysconf(_SC_PAGESIZE));
+    channel->block_size = round_up(
+        sizeof(struct rchan_block) + shape->n_subbufs * sizeof(struct rchan_meta), RCHAN_PAGE);
     channel->map_size = round_up(RCHAN_BLOCKS_OFFSET + shape->n_buffers * channel->block_size,
                                  (uint64_t)sysconf(_SC_PAGESIZE));
     if (hooks)
@@ -119,8 +119,7 @@ int rchan_handle_join(struct rchan_channel *channel, struct rchan_error *error)
                           "all %u slots of the channel are taken by attached processes",
                           RCHAN_MAX_SLOTS);
     if (result)
-        return rchan_fail(error, RCHAN_FAIL_OS, -result,
-                          "cannot lock a slot of the control file");
+        return rchan_fail(error, RCHAN_FAIL_OS, -result, "cannot lock a slot of the control file");
     return 0;
 }
 

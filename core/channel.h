@@ -11,8 +11,8 @@ struct rchan_options {
     uint64_t n_subbufs;
     uint64_t n_buffers;
     bool overwrite;
-    mode_t mode;           /* of the files, such as 0600 */
-    const uint32_t *cpus;  /* get their buffers at once */
+    mode_t mode;          /* of the files, such as 0600 */
+    const uint32_t *cpus; /* get their buffers at once */
     uint32_t n_cpus;
     uint32_t owner_wait_us; /* 0: 10,000 */
     struct rchan_hooks hooks;
@@ -35,8 +35,8 @@ void rchan_channel_close(struct rchan_channel *channel,
                          void (*on_removed)(struct rchan_buffer *buffer));
 
 /* All or nothing, repeatable. 0, or -1 with *error. */
-int rchan_channel_late_setup(struct rchan_channel *channel, const char *directory,
-                             const char *base, struct rchan_error *error);
+int rchan_channel_late_setup(struct rchan_channel *channel, const char *directory, const char *base,
+                             struct rchan_error *error);
 
 void rchan_channel_enable(struct rchan_channel *channel, bool enabled);
 bool rchan_channel_enabled(const struct rchan_channel *channel);

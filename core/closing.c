@@ -154,8 +154,7 @@ static int late_buffers(struct late *late, struct rchan_error *error)
         if (result && rchan_buffer_has_name(buffer, name))
             late->done++; /* its hook named it and failed after that */
         if (result == -EEXIST)
-            return rchan_fail(error, RCHAN_FAIL_EXISTS, EEXIST, "there is a file %s already",
-                              name);
+            return rchan_fail(error, RCHAN_FAIL_EXISTS, EEXIST, "there is a file %s already", name);
         if (result == -EXDEV)
             return rchan_fail(error, RCHAN_FAIL_UNSUPPORTED, EXDEV,
                               "%s is on another file system than the buffers were made on",
@@ -282,8 +281,8 @@ static int late_names(struct late *late, const char *path, const char *base,
     return result;
 }
 
-int rchan_channel_late_setup(struct rchan_channel *channel, const char *directory,
-                             const char *base, struct rchan_error *error)
+int rchan_channel_late_setup(struct rchan_channel *channel, const char *directory, const char *base,
+                             struct rchan_error *error)
 {
     struct late late = {.channel = channel};
     if (!base || !*base || strlen(base) > RCHAN_BASE_MAX)
@@ -332,8 +331,7 @@ static bool is_buffer_name(const char *name, const char *base)
     if (strncmp(name, base, length) != 0)
         return false;
     digits = strspn(name + length, "0123456789");
-    return digits && digits <= 4 && !name[length + digits] &&
-           (name[length] != '0' || digits == 1);
+    return digits && digits <= 4 && !name[length + digits] && (name[length] != '0' || digits == 1);
 }
 
 void rchan_remove_leavings(int directory, const char *base)

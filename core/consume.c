@@ -9,7 +9,9 @@
 #include "owner.h"
 #include "testpoint.h"
 
-enum { MAX_LAPS = 64 }; /* overtaken that often in one call: a reader too slow gets nothing, not a hang */
+enum {
+    MAX_LAPS = 64
+}; /* overtaken that often in one call: a reader too slow gets nothing, not a hang */
 
 /* Where the reader stands. Private until committed. */
 struct position {
@@ -249,33 +251,6 @@ int64_t rchan_read(struct rchan_buffer *buffer, void *to, uint64_t count)
     return done;
 }
 
-static uint64_t unread_subbufs(const struct rchan_buffer *buffer)
-{
-    const struct rchan_channel *channel = buffer->channel;
-    /* poll.head: pairs with write.head, commit.head, switch.head, switch.begin */
-    uint64_t produced = rchan_head_produced(channel, rchan_load_acquire(&buffer->block->head));
-    /* poll.tail: pairs with read.commit */
-    return produced - rchan_head_produced(channel, rchan_load_acquire(&buffer->block->tail));
-}
-
-uint32_t rchan_poll(const struct rchan_buffer *buffer)
-{
-    /* poll.finalized: pairs with finalize.store */
-    if (rchan_load_acquire(&buffer->block->finalized))
-        return RCHAN_POLLERR;
-    return unread_subbufs(buffer) ? RCHAN_POLLIN | RCHAN_POLLRDNORM : 0;
-}
-
-bool rchan_buffer_is_full(const struct rchan_buffer *buffer)
-{
-    return unread_subbufs(buffer) >= buffer->channel->n_subbufs;
-}
-
-bool rchan_buffer_is_empty(const struct rchan_buffer *buffer)
-{
-    return unread_subbufs(buffer) == 0;
-}
-
 int rchan_settle_lap(struct rchan_buffer *buffer)
 {
     struct position at;
@@ -296,8 +271,8 @@ static void describe(const struct position *at, const struct reach *reach, struc
     const struct rchan_channel *channel = buffer->channel;
     struct rchan_meta *meta = &buffer->block->meta[at->subbuf % channel->n_subbufs];
     out->buffer = buffer;
-    out->data = buffer->map +
-                (at->subbuf % channel->n_subbufs) * (uint64_t)channel->subbuf_size + at->bytes;
+    out->data = buffer->map + (at->subbuf % channel->n_subbufs) * (uint64_t)channel->subbuf_size +
+                at->bytes;
     out->length = reach->end - at->bytes;
     out->skipped = at->bytes;
     out->seq = at->subbuf;
@@ -343,7 +318,6 @@ int rchan_subbuf_take(struct rchan_buffer *buffer, struct rchan_subbuf *out)
         return result;
     memset(out, 0, sizeof *out);
     result = position_load(buffer, &at);
-    struct rchan_sums before = at.sums;
     if (!result)
         result = find_finished(&at, &reach);
     if (result >= 0)
@@ -353,8 +327,8 @@ int rchan_subbuf_take(struct rchan_buffer *buffer, struct rchan_subbuf *out)
     if (result > 0 && !still_whole(&at))
         result = 0; /* overtaken while it was described: the next call laps */
     if (result > 0) {
-        out->overwritten_records = at.sums.overwritten_records - before.overwritten_records;
-        out->overwritten_bytes = at.sums.overwritten_bytes - before.overwritten_bytes;
+        out->overwritten_records = at.sums.overwritten_records;
+        out->overwritten_bytes = at.sums.overwritten_bytes;
         TESTPOINT("take: taken");
     } else {
         rchan_word_give(&buffer->block->reader);
@@ -442,8 +416,7 @@ int rchan_subbufs_consumed(struct rchan_buffer *buffer, uint64_t count)
         return result;
     result = position_load(buffer, &at);
     /* read.limit: pairs with switch.head, switch.begin */
-    uint64_t produced =
-        rchan_head_produced(channel, rchan_load_acquire(&buffer->block->head));
+    uint64_t produced = rchan_head_produced(channel, rchan_load_acquire(&buffer->block->head));
     uint64_t to = at.subbuf + count < produced ? at.subbuf + count : produced;
     if (!result && to < at.subbuf)
         result = -EBADMSG;

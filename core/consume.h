@@ -17,18 +17,18 @@ uint32_t rchan_poll(const struct rchan_buffer *buffer);
 struct rchan_subbuf {
     struct rchan_buffer *buffer;
     const uint8_t *data;
-    uint64_t length;       /* without padding and without what was read before */
-    uint64_t skipped;      /* bytes of it that were read before */
-    uint64_t seq;          /* its number: sub-buffers produced before it */
+    uint64_t length;  /* without padding and without what was read before */
+    uint64_t skipped; /* bytes of it that were read before */
+    uint64_t seq;     /* its number: sub-buffers produced before it */
     uint64_t records;
     uint64_t first_ns, last_ns;
-    /* lost since the sub-buffer that this reader position had before */
+    /* all that was lost in this buffer before it: the difference to the one before tells when */
     uint64_t overwritten_records, overwritten_bytes;
     uint64_t lost_records[RCHAN_DROP_CAUSES]; /* drop counters as they stood at its start */
     uint64_t lost_bytes[RCHAN_DROP_CAUSES];
-    uint64_t tail;         /* the word it was taken at */
+    uint64_t tail; /* the word it was taken at */
     uint32_t fork_count;
-    bool good;             /* what rchan_subbuf_whole said last: it is counted by that */
+    bool good; /* what rchan_subbuf_whole said last: it is counted by that */
 };
 
 /* Take the oldest finished sub-buffer; empty ones are consumed on the way.

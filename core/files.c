@@ -50,7 +50,8 @@ int rchan_directory_again(const struct rchan_channel *channel, struct rchan_erro
 {
     struct stat found;
     int fd = rchan_directory_open(channel->directory, &found, error);
-    if (fd < 0 || (found.st_dev == channel->directory_dev && found.st_ino == channel->directory_ino))
+    if (fd < 0 ||
+        (found.st_dev == channel->directory_dev && found.st_ino == channel->directory_ino))
         return fd;
     close(fd);
     return rchan_fail(error, RCHAN_FAIL_NOT_FOUND, ENOENT,
@@ -168,11 +169,12 @@ int rchan_file_open(int directory, const char *name, struct stat *found, struct 
 uint64_t rchan_file_identity(int directory, const char *name)
 {
     struct statx found;
-    if (statx(directory, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_BTIME, &found))
+    if (statx(directory, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_BTIME,
+              &found))
         return 0;
-    uint64_t born = found.stx_mask & STATX_BTIME ? (uint64_t)found.stx_btime.tv_sec * 1000000000u +
-                                                       found.stx_btime.tv_nsec
-                                                 : 0;
+    uint64_t born = found.stx_mask & STATX_BTIME
+                        ? (uint64_t)found.stx_btime.tv_sec * 1000000000u + found.stx_btime.tv_nsec
+                        : 0;
     uint64_t identity = found.stx_ino ^ born * UINT64_C(0x9e3779b97f4a7c15);
     return identity ? identity : 1;
 }

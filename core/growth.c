@@ -115,8 +115,8 @@ static int fail_to_name(struct rchan_channel *channel, uint32_t index, int resul
 {
     if (result == -EEXIST)
         return rchan_fail(error, RCHAN_FAIL_EXISTS, EEXIST,
-                          "there is a file %s%u already (another channel's buffer?)",
-                          channel->base, index);
+                          "there is a file %s%u already (another channel's buffer?)", channel->base,
+                          index);
     if (result == -EXDEV)
         return rchan_fail(error, RCHAN_FAIL_UNSUPPORTED, EXDEV,
                           "the directory is on another file system than the buffers");
@@ -186,8 +186,8 @@ static int make_owned(struct rchan_channel *channel, int directory, uint32_t ind
 {
     struct rchan_buffer *buffer = &channel->buffers[index];
     uint32_t forks = channel->fork_count;
-    bool there = rchan_bit(channel->header->linked, index) ||
-                 left_by_dead_maker(channel, directory, index);
+    bool there =
+        rchan_bit(channel->header->linked, index) || left_by_dead_maker(channel, directory, index);
     int result = there ? map_existing(channel, directory, index, error)
                        : make_file(channel, directory, index, error);
     if (result || channel->fork_count != forks)
@@ -309,7 +309,8 @@ struct rchan_buffer *rchan_buffer_prepare(struct rchan_channel *channel, uint32_
     if (!may_make(channel)) {
         rchan_fail(error, RCHAN_FAIL_NO_BUFFER, ENXIO,
                    "CPU %u has no buffer and cannot get one here (the channel is closed, or "
-                   "buffer-only and made by another process)", cpu);
+                   "buffer-only and made by another process)",
+                   cpu);
         return NULL;
     }
     while (pthread_mutex_trylock(&channel->making)) {

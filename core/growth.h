@@ -31,7 +31,8 @@ bool rchan_buffer_has_name(struct rchan_buffer *buffer, const char *file_name);
 /* Unmap one buffer only (its last user has gone). */
 void rchan_buffer_unmap(struct rchan_buffer *buffer);
 
-static inline struct rchan_block *rchan_block_at(const struct rchan_channel *channel, uint32_t index)
+static inline struct rchan_block *rchan_block_at(const struct rchan_channel *channel,
+                                                 uint32_t index)
 {
     return (struct rchan_block *)((char *)channel->header + RCHAN_BLOCKS_OFFSET +
                                   index * channel->block_size);

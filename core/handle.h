@@ -21,10 +21,10 @@ struct rchan_buffer {
     uint8_t *cached_subbuf;
     struct rchan_channel *channel;
     uint32_t index;
-    int fd;             /* of a buffer without a name, to link it later; else -1 */
-    ino_t inode;        /* of its file */
-    bool hidden;        /* a late setup failed: kept alive under a name of no channel */
-    void *client;       /* the language binding's object */
+    int fd;       /* of a buffer without a name, to link it later; else -1 */
+    ino_t inode;  /* of its file */
+    bool hidden;  /* a late setup failed: kept alive under a name of no channel */
+    void *client; /* the language binding's object */
 };
 
 /* Called in the process that causes them. NULL: the built-in behaviour. */
@@ -62,30 +62,31 @@ struct rchan_channel {
     uint32_t fork_count; /* forks since the attachment was made; a reservation keeps its own */
     bool creator;        /* this handle made the channel, in this very process */
     bool closed;
-    bool defer_wakeups;  /* tests: rchan_run_wakeups() does them */
+    bool defer_wakeups; /* tests: rchan_run_wakeups() does them */
     bool named;
-    bool copied;         /* the files are copies: inode numbers say nothing */
-    bool hidden;         /* the control file, like buffers' */
-    int fd;              /* control file; carries the slot's lock */
+    bool copied; /* the files are copies: inode numbers say nothing */
+    bool hidden; /* the control file, like buffers' */
+    int fd;      /* control file; carries the slot's lock */
     mode_t mode;
     uint64_t alloc_size;
     uint64_t block_size;
     uint64_t map_size;
     struct rchan_hooks hooks;
     char *hidden_directory; /* where files of a failed late setup are kept; NULL: none */
-    char *directory;     /* absolute path; checked by device and inode when opened again */
+    char *directory;        /* absolute path; checked by device and inode when opened again */
     dev_t directory_dev;
     ino_t directory_ino;
-    char base[256];      /* "" while buffer-only */
-    pthread_mutex_t making;  /* buffers come into being one at a time; only ever tried, never waited for */
-    uint64_t make_again_ns;  /* after a failure: not before then */
+    char base[256]; /* "" while buffer-only */
+    pthread_mutex_t
+        making; /* buffers come into being one at a time; only ever tried, never waited for */
+    uint64_t make_again_ns;                  /* after a failure: not before then */
     struct rchan_channel *next, **prev_next; /* list of attachments, for fork */
 };
 
 /* Where a core function failed and why, in words for the user. */
 enum rchan_failure {
     RCHAN_FAIL_NONE,
-    RCHAN_FAIL_OS,        /* errno */
+    RCHAN_FAIL_OS, /* errno */
     RCHAN_FAIL_EXISTS,
     RCHAN_FAIL_NOT_FOUND,
     RCHAN_FAIL_CORRUPT,

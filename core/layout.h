@@ -29,12 +29,12 @@
 #define RCHAN_BYTE_ORDER_MARK UINT32_C(0x01020304)
 
 #define RCHAN_CACHE_LINE 64u
-#define RCHAN_PAGE 4096u         /* unit of the layout, whatever the machine's page is */
+#define RCHAN_PAGE 4096u /* unit of the layout, whatever the machine's page is */
 #define RCHAN_MAX_BUFFERS 4096u
 #define RCHAN_MAX_SUBBUFS 524288u
 #define RCHAN_MAX_SLOTS 4096u
-#define RCHAN_BASE_MAX 250u      /* NAME_MAX less ".chan" */
-#define RCHAN_LOCK_BASE (INT64_C(1) << 40) /* slot k locks byte LOCK_BASE + k of app.chan */
+#define RCHAN_BASE_MAX 250u                     /* NAME_MAX less ".chan" */
+#define RCHAN_LOCK_BASE (INT64_C(1) << 40)      /* slot k locks byte LOCK_BASE + k of app.chan */
 #define RCHAN_REMOVE_LOCK (RCHAN_LOCK_BASE - 1) /* whoever takes the control file's name away */
 
 /* header.state. CHANGING: being created, given late files, or removed */
@@ -44,8 +44,14 @@ enum { RCHAN_GATE_DISABLED = 1, RCHAN_GATE_FINALIZED = 2 };
 /* header.flags */
 enum { RCHAN_OVERWRITE = 1 };
 /* the owner-counted drop causes; "contended" is counted without the owner word */
-enum { RCHAN_DROP_FULL, RCHAN_DROP_TOO_BIG, RCHAN_DROP_DISABLED, RCHAN_DROP_OWNED,
-       RCHAN_DROP_CONTENDED = RCHAN_DROP_OWNED, RCHAN_DROP_CAUSES };
+enum {
+    RCHAN_DROP_FULL,
+    RCHAN_DROP_TOO_BIG,
+    RCHAN_DROP_DISABLED,
+    RCHAN_DROP_OWNED,
+    RCHAN_DROP_CONTENDED = RCHAN_DROP_OWNED,
+    RCHAN_DROP_CAUSES
+};
 
 struct rchan_header {
     /* identity and geometry: written before the file has a name, then constant */
@@ -58,12 +64,12 @@ struct rchan_header {
     uint32_t n_slots;
     uint32_t flags;
     uint32_t owner_wait_us;
-    uint64_t alloc_size;   /* bytes of a buffer file */
-    uint64_t block_size;   /* bytes of a buffer's block */
+    uint64_t alloc_size; /* bytes of a buffer file */
+    uint64_t block_size; /* bytes of a buffer's block */
 
     uint64_t created_realtime_ns;
     uint64_t created_monotonic_ns;
-    uint32_t clock_id;     /* of every time stamp: CLOCK_MONOTONIC */
+    uint32_t clock_id; /* of every time stamp: CLOCK_MONOTONIC */
     uint32_t creator_pid;
     uint64_t control_inode; /* of this file when it was made: another one is a copy */
     rchan_a64 changer;      /* owner value of who works on the files while state is CHANGING */
@@ -102,7 +108,7 @@ struct rchan_account {
 
 /* One sub-buffer's facts: those that hold from its start, and those of its end. */
 struct rchan_meta {
-    rchan_a32 padding;       /* bytes free at the end; kept until the slot's next finish */
+    rchan_a32 padding; /* bytes free at the end; kept until the slot's next finish */
     rchan_a32 records;
     rchan_a64 seq;           /* which sub-buffer the rest speaks of */
     rchan_a64 first_ns;      /* time of its start (of its first record, if started empty) */
@@ -139,13 +145,14 @@ struct rchan_block {
     rchan_a64 contended_bytes;
     rchan_a64 stalled_owner;
     rchan_a64 stalled_head;
-    rchan_a64 stalled_ns;    /* since when it has not moved */
+    rchan_a64 stalled_ns;        /* since when it has not moved */
     rchan_a64 stalled_looked_ns; /* when it was last found alive */
     uint8_t reserved4[16];
     /* line 5: sleepers */
     rchan_a64 wake;
     rchan_a64 wakeups; /* switches that found a sleeper */
-    rchan_a64 unfinished_bytes; /* written, but never part of a finished sub-buffer: lost to resets */
+    rchan_a64
+        unfinished_bytes; /* written, but never part of a finished sub-buffer: lost to resets */
     rchan_a64 reset_unfinished; /* what unfinished_bytes is after the reset under way */
     rchan_a64 file_identity;    /* of the buffer's file, stored before it gets its name */
     uint8_t reserved5[24];

@@ -102,8 +102,6 @@ static void start_meta(struct rchan_buffer *buffer, uint64_t subbuf)
     struct rchan_block *block = buffer->block;
     struct rchan_meta *meta = &block->meta[subbuf % buffer->channel->n_subbufs];
     rchan_store(&meta->seq, subbuf);
-    rchan_store(&meta->padding, 0);
-    rchan_store(&meta->records, 0);
     rchan_store(&meta->first_ns, rchan_now_ns());
     rchan_store(&meta->start_records, rchan_load(&block->total_records[subbuf & 1]));
     rchan_store(&meta->start_bytes, rchan_load(&block->total_bytes[subbuf & 1]));
@@ -131,6 +129,8 @@ static uint64_t start(struct rchan_buffer *buffer, uint64_t subbuf, uint64_t res
     /* switch.begin: pairs with books.head, read.head, poll.head, read.limit, read.start,
      * early.head */
     rchan_store_release(&block->head, head);
+    /* Not before: with one sub-buffer it is the same slot, and a killed start asks for it again. */
+    rchan_store(&block->meta[subbuf % channel->n_subbufs].padding, 0);
     return head;
 }
 

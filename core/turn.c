@@ -69,10 +69,9 @@ static void reset_account(struct rchan_block *block)
 {
     struct rchan_sums sums;
     rchan_account_read(rchan_account_at(block, rchan_load(&block->tail)), &sums);
-    uint64_t records = rchan_load(&block->reset_records) - sums.consumed_records -
-                       sums.overwritten_records;
-    uint64_t bytes =
-        rchan_load(&block->reset_bytes) - sums.consumed_bytes - sums.overwritten_bytes;
+    uint64_t records =
+        rchan_load(&block->reset_records) - sums.consumed_records - sums.overwritten_records;
+    uint64_t bytes = rchan_load(&block->reset_bytes) - sums.consumed_bytes - sums.overwritten_bytes;
     for (int i = 0; i < 2; i++) {
         struct rchan_account *account = &block->account[i];
         rchan_store(&account->consumed_records, sums.consumed_records);

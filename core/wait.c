@@ -16,7 +16,6 @@
 /* A word that never stands still (damaged memory) is left as it is: sleepers look again anyway. */
 enum { TRIES = 1000 };
 
-
 static inline uint32_t *epoch_half(rchan_a64 *wake)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__

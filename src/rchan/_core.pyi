@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, final
 
+from _typeshed import structseq
 from typing_extensions import Buffer as _Bytes
+from typing_extensions import disjoint_base
 
 ABI_VERSION: Final[int]
 MAX_SUBBUFS: Final[int]
@@ -21,7 +23,8 @@ def set_errors(module: Any) -> None:
 def remove(directory: str, base: str) -> None: ...
 def now_ns() -> int: ...
 
-class Books:
+@final
+class Books(structseq[int], tuple[int, ...]):
     """Numbers of one buffer at one moment (a struct sequence: also a tuple of ints)."""
 
     subbufs_produced: int
@@ -48,10 +51,12 @@ class Books:
     dropped_contended_bytes: int
     wakeups: int
 
+@final
 class Attachment:
     """A process's hold on a channel: control mapping, slot, descriptor. Weakly referenceable.
     Lives as long as the open Channel, or any Buffer of it."""
 
+@final
 class Buffer:
     """One buffer as this process sees it. Weakly referenceable. Keeps its memory mapped."""
 
@@ -94,12 +99,13 @@ class Buffer:
     @property
     def memory(self) -> memoryview: ...  # read-only, alloc_size bytes, live
     def link(self, file_name: str) -> None:
-        """Give the buffer's memory this name in the channel's directory (default create_buf_file)."""
+        """Give the memory this name in the channel's directory (default create_buf_file)."""
     def unlink(self, file_name: str) -> None: ...
     def subbuf(self, index: int) -> memoryview:
         """Sub-buffer `index`, writable: for subbuf_start callbacks."""
     def subbuf_start_reserve(self, length: int) -> bool: ...
-    def read(self, size: int) -> bytes: ...  # relay's read; BlockingIOError: another reader holds it
+    def read(self, size: int) -> bytes:
+        """relay's read. BlockingIOError: another reader holds the buffer."""
     def readinto(self, into: _Bytes) -> int: ...
     def poll(self) -> int: ...
     def wait(self, timeout: float | None = None) -> int:
@@ -118,6 +124,7 @@ class Buffer:
     @property
     def _wake_asked(self) -> bool: ...
 
+@final
 class Subbuf:
     """A finished sub-buffer in the reader's hand. Read-only buffer protocol over the mapping
     (memoryview(sub)); in overwrite mode `whole` says whether what was read is good."""
@@ -139,7 +146,7 @@ class Subbuf:
     @property
     def last_ns(self) -> int: ...
     @property
-    def overwritten(self) -> tuple[int, int]: ...  # (records, bytes) lost just before it
+    def overwritten(self) -> tuple[int, int]: ...  # (records, bytes), all before it
     @property
     def drops(self) -> tuple[tuple[int, int], ...]: ...  # per cause, as they stood at its start
     @property
@@ -152,16 +159,20 @@ class Subbuf:
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def put_down(self) -> None: ...  # not consumed; same error
 
+@final
 class Reservation:
     """`length` bytes in place; a context manager: commits at the end, aborts on an exception.
     Writable buffer protocol (memoryview(slot)), slot[i], slot[a:b] = …"""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, key: int | slice) -> Any: ...
-    def __setitem__(self, key: int | slice, value: Any) -> None: ...
+    def __getitem__(self, key: int | slice, /) -> Any: ...
+    def __setitem__(self, key: int | slice, value: Any, /) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None: ...
     @property
     def position(self) -> int: ...  # byte position in the buffer
@@ -174,13 +185,17 @@ class Reservation:
 
 # What the binding calls, in the process that causes it; None: the built-in behaviour.
 _Hooks = tuple[
-    Callable[[Buffer, str | None], int] | None,  # create_buf_file: 0 refused, 1 done, 2 done and global
-    Callable[[Buffer, str | None], object] | None,  # remove_buf_file
-    Callable[[Buffer, int, int | None, int], object] | None,  # subbuf_start: index, prev, prev_padding
+    # create_buf_file: 0 refused, 1 done, 2 done and global
+    Callable[[Buffer, str | None], int] | None,
+    # remove_buf_file
+    Callable[[Buffer, str | None], object] | None,
+    # subbuf_start: index, prev, prev_padding
+    Callable[[Buffer, int, int | None, int], object] | None,
     Callable[[Buffer, int], object] | None,  # deliver
     Callable[[Buffer, int], object] | None,  # buf_full
 ]
 
+@disjoint_base
 class Channel:
     """Base of rchan.Channel. write() is the fast path; the rest is slow and simple."""
 

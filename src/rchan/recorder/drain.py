@@ -21,6 +21,7 @@ class Tally:
 
     before: tuple[Count, ...]  # by cause
     discarded_before: Count
+    overwritten_before: Count
     is_first: bool  # nobody has read anything of the buffer before
     subbufs: int = 0
     bytes: int = 0
@@ -34,9 +35,10 @@ class Tally:
     @classmethod
     def start(cls, buffer: Buffer) -> "Tally":
         stats = buffer_stats(buffer)
-        is_first = not any((*stats.consumed, *stats.overwritten, *stats.discarded))
+        is_first = not any((*stats.consumed, *stats.discarded))
         before = (Count(),) * len(DROP_CAUSES) if is_first else _drops(stats)
-        return cls(before, stats.discarded, is_first)
+        overwritten = Count() if is_first else stats.overwritten
+        return cls(before, stats.discarded, overwritten, is_first)
 
     def add(self, sub: Subbuf) -> None:
         if self.first_seq is None:
@@ -47,7 +49,7 @@ class Tally:
         self.subbufs += 1
         self.bytes += sub.length
         self.records += sub.records
-        self.overwritten = self.overwritten.plus(Count(*sub.overwritten))
+        self.overwritten = _minus(Count(*sub.overwritten), self.overwritten_before)
 
     def lost(self, stats: Stats) -> dict[str, Count]:
         """Records and bytes that are missing in this recording, by cause."""

@@ -1,0 +1,30 @@
+/* What a look at a buffer says, without taking anything: poll, full, empty. */
+#include "buffer.h"
+#include "consume.h"
+
+static uint64_t unread_subbufs(const struct rchan_buffer *buffer)
+{
+    const struct rchan_channel *channel = buffer->channel;
+    /* poll.head: pairs with write.head, commit.head, switch.head, switch.begin */
+    uint64_t produced = rchan_head_produced(channel, rchan_load_acquire(&buffer->block->head));
+    /* poll.tail: pairs with read.commit */
+    return produced - rchan_head_produced(channel, rchan_load_acquire(&buffer->block->tail));
+}
+
+uint32_t rchan_poll(const struct rchan_buffer *buffer)
+{
+    /* poll.finalized: pairs with finalize.store */
+    if (rchan_load_acquire(&buffer->block->finalized))
+        return RCHAN_POLLERR;
+    return unread_subbufs(buffer) ? RCHAN_POLLIN | RCHAN_POLLRDNORM : 0;
+}
+
+bool rchan_buffer_is_full(const struct rchan_buffer *buffer)
+{
+    return unread_subbufs(buffer) >= buffer->channel->n_subbufs;
+}
+
+bool rchan_buffer_is_empty(const struct rchan_buffer *buffer)
+{
+    return unread_subbufs(buffer) == 0;
+}
