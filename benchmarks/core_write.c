@@ -39,9 +39,14 @@ int main(int argc, char **argv)
     uint32_t cpus[64];
     for (uint32_t i = 0; i < 64; i++)
         cpus[i] = i;
-    struct rchan_options options = {.directory = argv[1], .subbuf_size = 262144, .n_subbufs = 8,
-                                    .n_buffers = 64, .overwrite = true, .mode = 0600,
-                                    .cpus = cpus, .n_cpus = 64};
+    struct rchan_options options = {.directory = argv[1],
+                                    .subbuf_size = 262144,
+                                    .n_subbufs = 8,
+                                    .n_buffers = 64,
+                                    .overwrite = true,
+                                    .mode = 0600,
+                                    .cpus = cpus,
+                                    .n_cpus = 64};
     struct rchan_channel *channel = argc == 3 ? rchan_channel_create(&options, &error) : NULL;
     if (!channel) {
         fprintf(stderr, "core_write DIRECTORY ROUNDS: %s\n", error.message);

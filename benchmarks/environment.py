@@ -21,7 +21,11 @@ def cpu_model() -> str:
 def commit() -> str:
     here = Path(__file__).resolve().parent
     done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--dirty"],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stdout.strip() or "unknown"
 

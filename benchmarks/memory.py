@@ -1,4 +1,4 @@
-"""What a channel takes in memory, and that it stays so: writes for T seconds, no reader, both modes.
+"""What a channel takes in memory, and that it stays so: writes for T seconds without a reader.
 
     python benchmarks/memory.py [--seconds 10]
 
@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 import environment
-
 import rchan
 
 RECORD = b"x" * 64
@@ -41,31 +40,31 @@ def write_for(channel: rchan.Channel, seconds: float) -> int:
 
 
 def measure(overwrite: bool, seconds: float) -> bool:
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as parent:
-        with rchan.create("memory", parent=parent, overwrite=overwrite) as channel:
-            asked = channel.alloc_size * len(channel.buffers)
-            bound = asked + 64 * 1024 + 4096 * len(channel.buffers)
-            write_for(channel, 0.2)
-            before, before_own = allocated(parent), resident_kib()
-            count = write_for(channel, seconds)
-            after, after_own = allocated(parent), resident_kib()
-            total = channel.stats().total
+    with (
+        tempfile.TemporaryDirectory(dir="/dev/shm") as parent,
+        rchan.create("memory", parent=parent, overwrite=overwrite) as channel,
+    ):
+        asked = channel.alloc_size * len(channel.buffers)
+        bound = asked + 64 * 1024 + 4096 * len(channel.buffers)
+        write_for(channel, 0.2)
+        before, before_own = allocated(parent), resident_kib()
+        count = write_for(channel, seconds)
+        after, after_own = allocated(parent), resident_kib()
+        total = channel.stats().total
     mode = "overwrite" if overwrite else "no-overwrite"
     print(f"{mode}: {count:,} writes in {seconds:g} s")
     print(f"  asked for {asked:,} bytes; bar {bound:,}; took {before:,} before, {after:,} after")
     print(f"  process's own memory: {before_own} KiB before, {after_own} KiB after")
-    print(f"  {channel_note(total)}")
+    print(f"  {losses(total)}")
     good = after <= bound and after == before and after_own - before_own < 256
     print("  holds" if good else "  MISSED")
     return good
 
 
-def channel_note(total: rchan.Stats) -> dict[str, int]:
-    return {
-        cause: getattr(total, cause).records
-        for cause in ("overwritten", "dropped_full", "dropped_contended")
-        if getattr(total, cause).records
-    }
+def losses(total: rchan.Stats) -> str:
+    causes = ("overwritten", "dropped_full", "dropped_contended")
+    counts = {cause: getattr(total, cause).records for cause in causes}
+    return ", ".join(f"{count:,} {cause}" for cause, count in counts.items() if count)
 
 
 def main() -> int:
