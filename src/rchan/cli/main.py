@@ -26,13 +26,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RchanError as error:
         return complain(str(error), exits.status_of(error))
     except BrokenPipeError:
-        _forget_stdout()
+        _forget(_STDOUT)
         return exits.OUTPUT_CLOSED
     except OSError as error:
-        _forget_stdout()
+        _forget(_STDOUT)
         return complain(strerror(error.errno) if error.errno else str(error), exits.FAILURE)
     except KeyboardInterrupt:
         return exits.INTERRUPTED
+    finally:
+        _forget_unheard()
 
 
 def _run(arguments: list[str]) -> int:
@@ -75,6 +77,14 @@ def _fill_standard_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # names may be any bytes
 
 
-def _forget_stdout() -> None:
+def _forget(fd: int) -> None:
     """What is still buffered must not fail again when the interpreter exits."""
-    dup2(os_open(devnull, O_WRONLY), _STDOUT)
+    dup2(os_open(devnull, O_WRONLY), fd)
+
+
+def _forget_unheard() -> None:
+    """Words to people that nobody reads do not change the exit status."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _forget(_STDERR)

@@ -1,0 +1,119 @@
+# One command each. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# For meson, which looks for ninja, and for pip, which looks for meson.
+IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
+
+export PYTHON
+
+COMPILERS := gcc $(shell command -v clang >/dev/null 2>&1 && echo clang)
+# ThreadSanitizer wants a layout of memory that full randomization may take away.
+NO_RANDOM := $(shell setarch -R true 2>/dev/null && echo --wrapper=\'setarch -R\')
+C_FILES := $(wildcard core/*.[ch] binding/*.[ch] tests/core/*.[ch])
+SOURCES := $(shell find core binding src -type f -not -name '*.pyc') \
+	meson.build meson.options pyproject.toml LICENSE $(wildcard README.md)
+
+.PHONY: help
+help:
+	@echo "make demo      the whole thing at work on real input"
+	@echo "make test      core tests (also under sanitizers), then Python tests with every interpreter"
+	@echo "make test-core test-python asan ubsan tsan   parts of it"
+	@echo "make lint      ruff, mypy, stubtest, clang-format, -Werror builds"
+	@echo "make format    ruff format and clang-format, in place"
+	@echo "make bench     the numbers"
+	@echo "make venv      build and install into $(VENV)"
+	@echo "make clean     remove everything that was built"
+
+# ---- build and install ----
+
+TOOLS := $(VENV)/.tools
+WHEEL := build/.wheel
+INSTALLED := $(VENV)/.installed
+
+.PHONY: venv
+venv: $(INSTALLED)
+
+$(TOOLS): pyproject.toml tools/make-venv tools/requirements
+	tools/interpreters >/dev/null
+	tools/make-venv $(PYTHON) $(VENV)
+	$(BIN)/python tools/requirements build test dev | $(PIP) install --quiet --requirement /dev/stdin
+	touch $@
+
+# One wheel for all interpreters; meson builds only what has changed.
+$(WHEEL): $(TOOLS) $(SOURCES)
+	rm -rf dist
+	$(IN_VENV) $(PIP) wheel --quiet --no-build-isolation --no-deps --wheel-dir dist \
+		--config-settings=build-dir=build/wheel .
+	touch $@
+
+$(INSTALLED): $(WHEEL)
+	$(PIP) install --quiet --force-reinstall --no-deps dist/rchan-*.whl
+	touch $@
+
+# ---- run ----
+
+.PHONY: demo bench
+demo: $(INSTALLED)
+	$(BIN)/python demo/tokenize_stdlib.py
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/run.py
+
+# ---- test ----
+
+.PHONY: test test-core test-python asan ubsan tsan
+test: test-core asan ubsan tsan test-python
+
+# $(call core,build directory,CC,meson options): build the core without Python and run its tests.
+define core
+	test -f $(1)/build.ninja || CC=$(2) $(IN_VENV) meson setup $(1) \
+		-Dpython=disabled -Dtestpoints=true $(3) >/dev/null
+	$(IN_VENV) meson test -C $(1) --print-errorlogs $(4)
+endef
+
+test-core: $(COMPILERS:%=test-core-%)
+.PHONY: $(COMPILERS:%=test-core-%)
+$(COMPILERS:%=test-core-%): test-core-%: $(TOOLS)
+	$(call core,build/core-$*,$*)
+
+SANITIZE := -Db_lundef=false -Dc_args=-fno-sanitize-recover=all
+
+asan: $(TOOLS)
+	$(call core,build/asan,gcc,-Db_sanitize=address $(SANITIZE))
+
+ubsan: $(TOOLS)
+	$(call core,build/ubsan,gcc,-Db_sanitize=undefined $(SANITIZE))
+
+tsan: $(TOOLS)
+	$(call core,build/tsan,gcc,-Db_sanitize=thread $(SANITIZE),$(NO_RANDOM))
+
+test-python: $(INSTALLED)
+	tools/test-python dist/rchan-*.whl
+
+# ---- lint ----
+
+.PHONY: lint format $(COMPILERS:%=lint-%)
+lint: $(INSTALLED) $(COMPILERS:%=lint-%)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest rchan._core \
+		--allowlist tools/stubtest-allowlist --ignore-unused-allowlist
+	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
+
+# Everything, the tests too, as in a release and with warnings as errors.
+$(COMPILERS:%=lint-%): lint-%: $(TOOLS)
+	test -f build/lint-$*/build.ninja || \
+		CC=$* $(IN_VENV) meson setup build/lint-$* --buildtype=release -Dwerror=true >/dev/null
+	$(IN_VENV) ninja -C build/lint-$* --quiet
+
+format: $(TOOLS)
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i $(C_FILES)
+
+.PHONY: clean
+clean:
+	rm -rf build dist $(VENV) .venvs .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,65 @@
+"""The documents say what the code does: labels, functions and links exist, code blocks run."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+LABEL = re.compile(r"([a-z]+\.[a-z]+): pairs with")
+
+
+def labels_in_code() -> set[str]:
+    return {
+        label
+        for path in (ROOT / "core").glob("*.[ch]")
+        for label in LABEL.findall(path.read_text(encoding="utf-8"))
+    }
+
+
+def labels_in_table() -> set[str]:
+    text = (ROOT / "docs" / "memory-model.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    return {label for row in rows for label in re.findall(r"`([a-z]+\.[a-z]+)`", row)}
+
+
+def test_the_memory_model_has_every_label():
+    assert labels_in_table() == labels_in_code()
+
+
+def test_life_of_a_record_names_functions_that_exist():
+    text = (ROOT / "docs" / "life-of-a-record.md").read_text(encoding="utf-8")
+    named = re.findall(r"\[`(\w+)`\]\(\.\./([^)]+)\)", text)
+    assert len(named) > 20
+    for function, path in named:
+        source = (ROOT / path).read_text(encoding="utf-8")
+        assert re.search(rf"\b{function}\(", source), f"{path} has no {function}"
+
+
+def test_its_sentences_are_numbered_without_a_gap():
+    text = (ROOT / "docs" / "life-of-a-record.md").read_text(encoding="utf-8")
+    numbers = [int(number) for number in re.findall(r"^(\d+)\. ", text, re.MULTILINE)]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+@pytest.mark.parametrize("document", DOCS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+        assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_code_of_the_readme_runs(tmp_path):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    program = tmp_path / "example.py"
+    program.write_text(block, encoding="utf-8")
+    environment = {**os.environ, "RCHAN_DIR": str(tmp_path / "channels")}
+    done = subprocess.run(
+        [sys.executable, program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "attempted=Count(records=4000, " in done.stdout
+    assert list((tmp_path / "channels").iterdir()) == []
