@@ -13,7 +13,7 @@
 #include "switch.h"
 #include "testpoint.h"
 
-enum { SPINS = 30, LOOK_AGAIN_NS = 100000000 };
+enum { SPINS = 30, LOOK_AGAIN_NS = 10000000 };
 
 /* ---- taking the owner word when it is not free ---- */
 
@@ -37,21 +37,28 @@ static bool known_stalled(struct rchan_block *block)
            rchan_load(&block->owner);
 }
 
-/* Since when has this buffer not moved? Notes it if it is seen for the first time. */
-static uint64_t stalled_since(struct rchan_buffer *buffer, uint64_t now, bool *look_for_dead)
+/* Take the word of a buffer that is taken if its owner is dead. If not, note that it was found alive,
+ * and since when it has not moved; *hope: not yet for `patience` ns. */
+static enum rchan_take try_stalled(struct rchan_buffer *buffer, uint64_t now, uint64_t patience,
+                                   bool *hope)
 {
     struct rchan_block *block = buffer->block;
     uint64_t owner = rchan_load(&block->owner), head = rchan_load(&block->head);
     bool known = known_stalled(block);
-    *look_for_dead = !known || now - rchan_load(&block->stalled_looked_ns) >= LOOK_AGAIN_NS;
+    bool look = !known || now - rchan_load(&block->stalled_looked_ns) >= LOOK_AGAIN_NS;
+    enum rchan_take taken = rchan_word_try(buffer->channel, &block->owner, look);
+    if (taken != RCHAN_BUSY)
+        return taken;
     if (!known)
         rchan_store(&block->stalled_ns, now);
-    if (*look_for_dead) {
+    if (look) {
         rchan_store(&block->stalled_looked_ns, now);
         rchan_store(&block->stalled_head, head);
         rchan_store(&block->stalled_owner, owner);
     }
-    return known ? rchan_load(&block->stalled_ns) : now;
+    if (!known || now - rchan_load(&block->stalled_ns) < patience)
+        *hope = true;
+    return RCHAN_BUSY;
 }
 
 /* One round over all buffers that this process has mapped, the CPU's own first.
@@ -60,7 +67,6 @@ static int own_any(struct rchan_channel *channel, uint32_t first, struct rchan_b
                    bool *hope)
 {
     uint64_t now = rchan_now_ns(), patience = channel->owner_wait_us * UINT64_C(1000);
-    bool look;
     *hope = false;
     for (uint32_t i = 0, index = first; i < channel->n_buffers; i++) {
         struct rchan_buffer *buffer = &channel->buffers[index];
@@ -69,11 +75,8 @@ static int own_any(struct rchan_channel *channel, uint32_t first, struct rchan_b
         if (!rchan_load_acquire(&buffer->data) || rchan_inside_callback(buffer))
             continue;
         enum rchan_take taken = rchan_word_try(channel, &buffer->block->owner, false);
-        if (taken == RCHAN_BUSY) {
-            if (now - stalled_since(buffer, now, &look) < patience)
-                *hope = true;
-            taken = rchan_word_try(channel, &buffer->block->owner, look);
-        }
+        if (taken == RCHAN_BUSY)
+            taken = try_stalled(buffer, now, patience, hope);
         int result = after_take(buffer, taken);
         if (result != -EBUSY) {
             *owned = buffer;
