@@ -338,15 +338,30 @@ static inline bool fast_room(const struct rchan_channel *channel, const struct r
            !rchan_load(&channel->header->gate);
 }
 
-/* Would asking again change nothing? Then a refusal costs no more than a record. */
+/* Would asking the client or looking for room change nothing? */
 static inline bool still_full(const struct rchan_channel *channel, struct rchan_block *block,
                               uint64_t head, uint64_t length)
 {
     uint64_t consumed = rchan_load(&block->tail) >> channel->shift;
     return (head & channel->offset_mask) == channel->full && length <= channel->subbuf_size &&
            (head >> channel->shift) - consumed >= channel->n_subbufs &&
-           !(channel->flags & RCHAN_OVERWRITE) && !channel->hooks.subbuf_start &&
-           !rchan_load(&channel->header->gate);
+           !(channel->flags & RCHAN_OVERWRITE) && !channel->hooks.subbuf_start;
+}
+
+/* A refusal that takes only counting costs no more than a record. RCHAN_STORED: it is none. */
+static inline enum rchan_outcome refuse_fast(struct rchan_buffer *buffer, uint64_t head,
+                                             uint64_t length)
+{
+    struct rchan_channel *channel = buffer->channel;
+    unsigned cause = RCHAN_DROP_DISABLED;
+    if (!rchan_load(&channel->header->gate)) {
+        if (!still_full(channel, buffer->block, head, length))
+            return RCHAN_STORED;
+        cause = RCHAN_DROP_FULL;
+    }
+    rchan_count_drop(buffer->block, cause, length);
+    rchan_word_give(&buffer->block->owner);
+    return cause == RCHAN_DROP_FULL ? RCHAN_DROPPED_FULL : RCHAN_DROPPED_DISABLED;
 }
 
 enum rchan_outcome rchan_write(struct rchan_channel *channel, int64_t cpu, const void *data,
@@ -370,10 +385,6 @@ enum rchan_outcome rchan_write(struct rchan_channel *channel, int64_t cpu, const
         rchan_word_give(&block->owner);
         return RCHAN_STORED;
     }
-    if (still_full(channel, block, head, length)) {
-        rchan_count_drop(block, RCHAN_DROP_FULL, length);
-        rchan_word_give(&block->owner);
-        return RCHAN_DROPPED_FULL;
-    }
-    return write_owned(buffer, data, length);
+    enum rchan_outcome refusal = refuse_fast(buffer, head, length);
+    return refusal == RCHAN_STORED ? write_owned(buffer, data, length) : refusal;
 }
