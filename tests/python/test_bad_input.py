@@ -68,7 +68,10 @@ def test_wrong_types_at_create(arguments):
         rchan.create(5)
 
 
-def test_largest_geometry_is_taken(four_cpus):
+def test_largest_geometry_is_taken(four_cpus, channels):
+    space = os.statvfs(channels)
+    if space.f_bavail * space.f_frsize < 80 << 20:
+        pytest.skip("half a million sub-buffers have 64 MiB of metadata: not that much space here")
     with rchan.create("mine", subbuf_size=1, n_subbufs=524_288, n_buffers=1) as channel:
         assert channel.write(b"x")
 

@@ -188,7 +188,10 @@ class Terminal:
     """The command on a terminal of its own, 80 columns wide."""
 
     def __init__(self, *arguments: str | Path) -> None:
-        self.pid, self.fd = pty.fork()
+        try:
+            self.pid, self.fd = pty.fork()
+        except OSError as error:
+            pytest.skip(f"no pseudo terminal: {error}")
         if self.pid == 0:
             os.execv(sys.executable, [*RCHAN, *map(str, arguments)])
         os.set_blocking(self.fd, True)
