@@ -284,7 +284,7 @@ def create(
     buffer. overwrite: True keeps the newest records, False the oldest (and counts the others).
     n_buffers: None is one per CPU, but no more than twice the control group's CPU quota; 1 is
     the kernel's global buffer. private_data: kept in the attribute of that name.
-    mode: permission bits of the files. exist_ok: a channel of this name and geometry may be there
+    mode: permission bits of the files, 0o600 at least. exist_ok: a channel of this name and geometry may be there
     already, made by somebody else; then join it as `open` does.
 
     Raises WrongType, BadName, GeometryError (also: another geometry than the channel that is
@@ -297,6 +297,8 @@ def create(
     if n_buffers is not None:
         n_buffers = _number("n_buffers", n_buffers, 1, _core.MAX_BUFFERS)
     mode = _number("mode", mode, 0, 0o777)
+    if mode & 0o600 != 0o600:
+        raise GeometryError(f"mode is {mode:#o}: it must let the owner read and write (0o600)")
     hooked = hooks(check_callbacks(callbacks))
     where = directory(parent)
 

@@ -68,6 +68,12 @@ def test_wrong_types_at_create(arguments):
         rchan.create(5)
 
 
+@pytest.mark.parametrize("mode", [0, 0o400, 0o200, 0o077, 0o1000, -1])
+def test_a_mode_that_shuts_out_the_owner(mode):
+    with pytest.raises(rchan.GeometryError, match="mode is"):
+        rchan.create("app", mode=mode)
+
+
 def test_largest_geometry_is_taken(four_cpus, channels):
     space = os.statvfs(channels)
     if space.f_bavail * space.f_frsize < 80 << 20:
