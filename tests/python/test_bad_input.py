@@ -225,9 +225,10 @@ def test_no_permission(channels):
 def test_no_permission_to_open(channels):
     channels.chmod(0o755)
     (channels / "mine").mkdir(0o700)
-    with rchan.create("app", "mine", subbuf_size=64, mode=0o000):
+    with rchan.create("app", "mine", subbuf_size=64):
         for file in (channels / "mine").iterdir():
             os.chown(file, 65534, 65534)
+            file.chmod(0)
         os.chown(channels / "mine", 65534, 65534)
 
         def act():
