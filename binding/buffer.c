@@ -210,6 +210,20 @@ static PyObject *flush(PyObject *object, PyObject *unused)
     return core ? raise_or_none(object, rchan_buffer_flush(core)) : NULL;
 }
 
+static PyObject *finish(PyObject *object, PyObject *args)
+{
+    PyObject *number = NULL;
+    uint64_t wanted = UINT64_MAX;
+    struct rchan_buffer *core = bind_buffer_mapped(SELF(object));
+    if (!core || !PyArg_ParseTuple(args, "|O", &number) ||
+        (number && !bind_get_u64(STATE(object), number, "subbuf", &wanted)))
+        return NULL;
+    int result = rchan_buffer_finish(core, wanted);
+    if (result < 0)
+        return bind_raise_result(STATE(object), result, core->index);
+    return PyBool_FromLong(result);
+}
+
 static PyObject *books(PyObject *object, PyObject *unused)
 {
     (void)unused;
@@ -253,6 +267,8 @@ static PyMethodDef methods[] = {
     {"take", take, METH_NOARGS, "take(): the oldest finished sub-buffer, held, or None."},
     {"consumed", consumed, METH_O, "consumed(count): count so many more sub-buffers as read."},
     {"flush", flush, METH_NOARGS, "flush(): finish the current sub-buffer, also an empty one."},
+    {"_finish", finish, METH_VARARGS,
+     "_finish([subbuf]): finish the current sub-buffer if there is anything to read in it."},
     {"books", books, METH_NOARGS, "books(): its numbers at this moment."},
     {"_sleeper_add", sleeper_add, METH_NOARGS, "Become a sleeper; the epoch."},
     {"_sleeper_remove", sleeper_remove, METH_O, "Give up; False if woken meanwhile."},

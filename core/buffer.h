@@ -35,6 +35,10 @@ bool rchan_subbuf_start_reserve(struct rchan_buffer *buffer, uint64_t length);
 
 /* Finish the current sub-buffer, also an empty one. 0, -EBUSY: the owner did not let go, -EBADMSG. */
 int rchan_buffer_flush(struct rchan_buffer *buffer);
+/* A reader's flush: finish the current sub-buffer if it has a record and unread bytes, and start
+ * none, so nothing is overwritten and no subbuf_start runs here. `subbuf`: only if it is that one
+ * (UINT64_MAX: any). 1, 0: nothing to do, -EBUSY, -EBADMSG. */
+int rchan_buffer_finish(struct rchan_buffer *buffer, uint64_t subbuf);
 /* Back to sub-buffer 0; what was not read is counted discarded. 0, -EBUSY, -EBADMSG. */
 int rchan_buffer_reset(struct rchan_buffer *buffer);
 /* Start sub-buffer 0 if nobody has; part of a buffer's coming into being. 0, -EBUSY, -EBADMSG. */

@@ -97,6 +97,12 @@ static void finish(struct rchan_buffer *buffer, uint64_t produced, uint64_t offs
     notice->delivered_subbuf = (uint32_t)(produced % channel->n_subbufs);
 }
 
+void rchan_finish_subbuf(struct rchan_buffer *buffer, uint64_t head, struct rchan_notice *notice)
+{
+    const struct rchan_channel *channel = buffer->channel;
+    finish(buffer, rchan_head_produced(channel, head), rchan_head_offset(channel, head), notice);
+}
+
 static void start_meta(struct rchan_buffer *buffer, uint64_t subbuf)
 {
     struct rchan_block *block = buffer->block;

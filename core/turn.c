@@ -42,6 +42,30 @@ int rchan_buffer_flush(struct rchan_buffer *buffer)
     return turned == RCHAN_SWITCH_CORRUPT ? -EBADMSG : 0;
 }
 
+/* Owner word held: a record in the current sub-buffer, and bytes that no reader has had? */
+static bool has_unread(const struct rchan_buffer *buffer, uint64_t head)
+{
+    const struct rchan_channel *channel = buffer->channel;
+    uint64_t offset = rchan_head_offset(channel, head), tail = rchan_load(&buffer->block->tail);
+    return offset <= channel->subbuf_size && rchan_load(&buffer->block->begun) &&
+           rchan_load(&buffer->block->pending) >> channel->shift && tail != head;
+}
+
+int rchan_buffer_finish(struct rchan_buffer *buffer, uint64_t subbuf)
+{
+    struct rchan_notice notice = {0};
+    int result = rchan_buffer_own(buffer);
+    if (result)
+        return result;
+    uint64_t head = rchan_load(&buffer->block->head);
+    bool wanted = subbuf == UINT64_MAX || rchan_head_produced(buffer->channel, head) == subbuf;
+    bool due = wanted && has_unread(buffer, head);
+    if (due)
+        rchan_finish_subbuf(buffer, head, &notice);
+    rchan_give_owner(buffer, &notice);
+    return due;
+}
+
 int rchan_buffer_begin(struct rchan_buffer *buffer)
 {
     struct rchan_notice notice = {0};

@@ -27,6 +27,7 @@ from rchan.errors import (
     IncompatibleChannel,
     NoSpace,
     NoSuchBuffer,
+    NotHeld,
     NotPermitted,
     RchanError,
     RchanWarning,
@@ -35,7 +36,9 @@ from rchan.errors import (
     WrongType,
 )
 from rchan.file import RelayFile, open_file
+from rchan.reader import Reader
 from rchan.stats import ChannelStats, Count, Stats
+from rchan.taken import Lost, TakenSubbuf
 
 __version__ = _version("rchan")
 
@@ -61,16 +64,20 @@ __all__ = [
     "GeometryError",
     "IncompatibleChannel",
     "IsGlobal",
+    "Lost",
     "NoSpace",
     "NoSuchBuffer",
+    "NotHeld",
     "NotPermitted",
     "RchanError",
     "RchanWarning",
+    "Reader",
     "RelayFile",
     "Reservation",
     "Stats",
     "Subbuf",
     "SystemFailure",
+    "TakenSubbuf",
     "Unsupported",
     "WrongType",
     "create",

@@ -2,7 +2,7 @@
 
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from operator import index as _as_int
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from rchan.errors import (
     WrongType,
 )
 from rchan.names import CONTROL_SUFFIX, Parent, check_base, directory
+from rchan.reader import Reader
 from rchan.stats import ChannelStats, channel_stats
 
 _OPEN_ATTEMPTS: Final = 16
@@ -224,6 +225,46 @@ class Channel(_core.Channel):
     def producers(self) -> list[int]:
         """Process ids of all attachments to the channel, this one included (for people only)."""
         return self._producers()
+
+    def reader(
+        self,
+        cpus: Iterable[int] | None = None,
+        in_time_order: bool = False,
+        watermark: float | None = 0.1,
+        flush_interval: float | None = None,
+        timeout: float | None = None,
+        until_orphaned: bool = False,
+    ) -> Reader:
+        """A reader of finished sub-buffers: `for sub in channel.reader(): …`, or `async for`.
+
+        cpus: only the buffers of these CPUs. flush_interval: seconds after which the reader
+        finishes a slow, unfinished sub-buffer itself, unless it is empty. timeout: the loop ends
+        when nothing came for so many seconds. It also ends when the channel is finalized, and with
+        until_orphaned when no other handle is attached to it, after everything was read.
+
+        in_time_order: over all CPUs, by `first_ns`; whatever comes later was written later than
+        that. watermark: seconds that a CPU with unread records in an unfinished sub-buffer may hold
+        the others back before the reader finishes that; None: as long as it likes.
+
+        Raises WrongType, NoSuchBuffer, GeometryError (a negative time), ChannelClosed.
+        """
+        return Reader(
+            self,
+            None if cpus is None else self._indices(cpus),
+            in_time_order=in_time_order,
+            watermark=watermark,
+            flush_interval=flush_interval,
+            timeout=timeout,
+            until_orphaned=until_orphaned,
+        )
+
+    def _indices(self, cpus: Iterable[int]) -> frozenset[int]:
+        if isinstance(cpus, str | bytes) or not isinstance(cpus, Iterable):
+            raise WrongType(f"cpus must be several CPU numbers, not {type(cpus).__name__}")
+        chosen = frozenset(check_cpu(cpu) % self.n_buffers for cpu in cpus)
+        if not chosen:
+            raise NoSuchBuffer("cpus is empty: name at least one CPU, or None for all")
+        return chosen
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.closed:

@@ -63,6 +63,10 @@ class ChannelClosed(RchanError, ValueError):
     """This handle, or file, was closed before."""
 
 
+class NotHeld(RchanError, ValueError):
+    """A sub-buffer that is not, or no longer, in this reader's hand."""
+
+
 class ChannelBusy(RchanError, TimeoutError):
     """Somebody held a buffer for longer than is waited for."""
 

@@ -70,6 +70,7 @@ ERRORS = {
     "GeometryError": ValueError,
     "BadName": ValueError,
     "ChannelClosed": ValueError,
+    "NotHeld": ValueError,
     "ChannelBusy": TimeoutError,
     "CallbackFailed": RuntimeError,
     "NoSuchBuffer": IndexError,

@@ -52,14 +52,41 @@ def test_links_lead_somewhere(document):
         assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
-def test_the_code_of_the_readme_runs(tmp_path):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    program = tmp_path / "example.py"
+def run_block(block, where):
+    program = where / "example.py"
     program.write_text(block, encoding="utf-8")
-    environment = {**os.environ, "RCHAN_DIR": str(tmp_path / "channels")}
+    environment = {**os.environ, "RCHAN_DIR": str(where / "channels")}
     done = subprocess.run(
         [sys.executable, program], env=environment, capture_output=True, text=True, check=True
     )
-    assert "attempted=Count(records=4000, " in done.stdout
-    assert list((tmp_path / "channels").iterdir()) == []
+    assert list((where / "channels").iterdir()) == []
+    return done.stdout
+
+
+def blocks_of(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_code_of_the_readme_runs(tmp_path):
+    (block,) = blocks_of("README.md")
+    assert "attempted=Count(records=4000, " in run_block(block, tmp_path)
+
+
+READING = (
+    "1000 records read",
+    "True in time order",
+    "record 0, record 1, record 2, ",
+    "important in hand\nNone is left",
+    r"b'one line\nanother\n'",
+    "b'a record' 1",
+)
+
+
+def test_every_way_to_read_is_shown():
+    assert len(blocks_of("docs/reading.md")) == len(READING)
+
+
+@pytest.mark.parametrize("number", range(len(READING)))
+def test_the_code_about_reading_runs(tmp_path, number):
+    assert run_block(blocks_of("docs/reading.md")[number], tmp_path) == READING[number] + "\n"

@@ -22,7 +22,10 @@ CORE = (
 # Lowest first. A module may import layers below its own; a folder is one name.
 PACKAGE = (
     {"_core", "cpus", "errors"},
-    {"callbacks", "names", "stats"},
+    {"callbacks", "names", "pause", "stats"},
+    {"taken"},
+    {"merge"},
+    {"reader"},
     {"channel"},
     {"catalog", "file", "relay"},
     {"__init__"},

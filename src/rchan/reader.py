@@ -1,0 +1,319 @@
+"""Reader: finished sub-buffers of all buffers of a channel, zero copy, one after another."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from math import isfinite
+from time import monotonic
+from types import TracebackType
+from typing import Final, Literal, Self
+
+from rchan import _core
+from rchan.errors import ChannelBusy, ChannelClosed, GeometryError, NotHeld, WrongType
+from rchan.merge import TimeOrder, Turns
+from rchan.pause import Pause
+from rchan.taken import Lost, Source, TakenSubbuf
+
+_LOOK_AGAIN: Final = 0.25  # seconds asleep at most: a channel that was closed meanwhile is noticed
+_LOOK_FOR_PRODUCERS: Final = 0.05  # their death wakes nobody
+_NEW_BUFFERS: Final = 0.02  # seconds between two looks for them while there is always something
+
+Ending = Literal["finalized", "orphaned", "timeout", "closed"]
+
+
+def seconds(name: str, value: object, none: bool = True) -> float | None:
+    """A time that was given, in seconds. Raises WrongType, GeometryError."""
+    if value is None and none:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise WrongType(f"{name} must be seconds or None, not {type(value).__name__}")
+    if not isfinite(value) or value < 0:
+        raise GeometryError(
+            f"{name} is {value}: it must be a finite number of seconds, not below 0"
+        )
+    return float(value)
+
+
+class Reader:
+    """Hands out the finished sub-buffers of a channel (a relay client's read loop, whole).
+
+    Made by `Channel.reader`, which says what the arguments mean. A loop over it (`for`, or
+    `async for`) gives each sub-buffer back when it goes on; if the loop is left early, by break or
+    an exception, what it holds is put down, and the next reader gets it. `take` and
+    `give_back` do the same by hand. For one thread or task at a time. Any number of readers, in
+    any process, share the sub-buffers: each goes to exactly one.
+    """
+
+    def __init__(
+        self,
+        channel: _core.Channel,
+        indices: frozenset[int] | None = None,
+        *,
+        in_time_order: bool = False,
+        watermark: float | None = 0.1,
+        flush_interval: float | None = None,
+        timeout: float | None = None,
+        until_orphaned: bool = False,
+    ) -> None:
+        """indices: of the buffers to read; None: all. The others: as in `Channel.reader`."""
+        if not isinstance(channel, _core.Channel):
+            raise WrongType(f"a Reader is of a Channel, not of a {type(channel).__name__}")
+        patience = seconds("watermark", watermark)
+        self._timeout = seconds("timeout", timeout)
+        self._flush_interval = seconds("flush_interval", flush_interval)
+        if self._flush_interval == 0:
+            raise GeometryError("flush_interval is 0: it must be more, or None for never")
+        watermark_ns = None if patience is None else int(patience * 1e9)
+        self._order = TimeOrder(watermark_ns) if in_time_order else Turns()
+        self._channel = channel
+        self._indices = indices
+        self._until_orphaned = bool(until_orphaned)
+        self._pause = Pause(channel)
+        self._sources: dict[int, Source] = {}
+        self._closed = False
+        self._found = False  # at the last look
+        self._refresh_at = self._flush_at = 0.0
+        self._ended_by: Ending | None = None
+        self._refresh()
+
+    # ---- what it says ----
+
+    @property
+    def ended_by(self) -> Ending | None:
+        """Why the last loop or take ended without a sub-buffer; None: it did not.
+
+        "finalized", "orphaned" (only with until_orphaned): everything was read, the unfinished
+        rest too; "timeout": nothing came for so long; "closed": `close` was called.
+        """
+        return self._ended_by
+
+    @property
+    def closed(self) -> bool:
+        """Was `close` called?"""
+        return self._closed
+
+    def unreported(self) -> dict[int, Lost]:
+        """Lost up to now, and not told by a sub-buffer that was given back; by buffer index.
+
+        At the end of a channel: what was lost after its last sub-buffers. Together with the
+        `lost` of all sub-buffers that were given back: everything since the channel was created.
+        """
+        self._raise_if_closed()
+        self._refresh()
+        return {index: source.unreported() for index, source in self._sources.items()}
+
+    # ---- by hand ----
+
+    def take(self, timeout: float | None = 0) -> TakenSubbuf | None:
+        """The next finished sub-buffer, in your hand until `give_back`; None: nothing came.
+
+        timeout: seconds to wait for it; None: until there is one or there can be none any more
+        (see ended_by). Of each buffer one can be in your hand; in time order one in all. Raises
+        ChannelClosed, CorruptChannel, ChannelBusy (in time order, with one in your hand).
+        """
+        self._raise_if_closed()
+        limit = seconds("timeout", timeout)
+        deadline = None if limit is None else monotonic() + limit
+        while (sub := self._look()) is None:
+            left = self._rest(deadline)
+            if left is None:
+                return None
+            self._pause.sleep(left)
+        return sub
+
+    def give_back(self, sub: TakenSubbuf) -> None:
+        """Sub-buffer `sub` is read: its place is free for writers (relay_subbufs_consumed).
+
+        Raises WrongType, NotHeld (given back before, or another reader's), BufferError (a view
+        of its data lives).
+        """
+        if not isinstance(sub, TakenSubbuf):
+            raise WrongType(f"a reader takes back a TakenSubbuf, not a {type(sub).__name__}")
+        if self._sources.get(sub.cpu) is not sub._source:
+            raise NotHeld(f"{sub._who()} is not this reader's")
+        if not sub.held:
+            raise NotHeld(f"{sub._who()} was given back or put down before")
+        sub.release()
+
+    def close(self) -> None:
+        """Put down all that is held. A second call does nothing.
+
+        A sub-buffer of which a view lives is put down when the last view is gone.
+        """
+        self._closed = True
+        self._ended_by = "closed"
+        with suppress(BufferError):
+            self._order.put_down()
+        for source in self._sources.values():
+            held = source.held() if source.held is not None else None
+            if held is not None:
+                with suppress(BufferError):
+                    held.put_down()
+        self._sources.clear()
+
+    def __enter__(self) -> Self:
+        self._raise_if_closed()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # ---- loops ----
+
+    def __iter__(self) -> Iterator[TakenSubbuf]:
+        """A loop that ends as `Channel.reader` says."""
+        self._raise_if_closed()
+        return _Loop(self)
+
+    def __aiter__(self) -> AsyncIterator[TakenSubbuf]:
+        """The same without holding up the event loop."""
+        self._raise_if_closed()
+        return _Loop(self)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"of {self._channel.base!r}"
+        return f"<rchan.Reader {state}>"
+
+    # ---- one look ----
+
+    def _look(self) -> TakenSubbuf | None:
+        """What is there now; sets _ended_by if there can be nothing any more."""
+        ending = self._nobody_left()  # before the look: what is not there now will never be
+        now = monotonic()
+        if ending or not self._found or now >= self._refresh_at:
+            self._refresh()
+            self._refresh_at = now + _NEW_BUFFERS
+        if self._flush_interval is not None and now >= self._flush_at:
+            self._flush_at = now + self._flush_interval / 4
+            self._flush_slow(self._flush_interval, now)
+        sources = list(self._sources.values())
+        sub = self._order.pick(sources, ending is not None)
+        self._found = sub is not None
+        self._ended_by = None
+        if sub is not None:
+            self._pause.found()
+        elif ending and not self._left_over(sources):
+            self._ended_by = ending
+        return sub
+
+    def _refresh(self) -> None:
+        if self._channel.closed:
+            raise ChannelClosed("the channel handle of this reader is closed: open another")
+        for index, buffer in self._channel._buffers().items():
+            if index not in self._sources and (self._indices is None or index in self._indices):
+                self._sources[index] = Source(buffer, copies=self._channel.overwrite)
+
+    def _nobody_left(self) -> Ending | None:
+        if self._channel.finalized:
+            return "finalized"
+        if self._until_orphaned and not self._found and len(self._channel._producers()) <= 1:
+            return "orphaned"
+        return None
+
+    def _left_over(self, sources: list[Source]) -> bool:
+        """Nobody writes any more: does anything come yet? Finishes what is unfinished."""
+        return sum(self._comes(source) for source in sources) > 0
+
+    def _comes(self, source: Source) -> bool:
+        if source.busy:
+            return True
+        if source.in_hand():
+            return False
+        try:
+            return source.buffer._finish() or source.unread()
+        except ChannelBusy:
+            return True  # a stalled writer: it may still finish the one record that it has begun
+
+    def _flush_slow(self, interval: float, now: float) -> None:
+        """Finish sub-buffers that were seen with something in them for most of the interval."""
+        for source in self._sources.values():
+            buffer = source.buffer
+            number, offset = buffer.subbufs_produced, buffer.offset
+            if not 0 < offset <= buffer.subbuf_size:
+                source.opened = None
+            elif source.opened is None or source.opened[0] != number:
+                source.opened = (number, now)
+            elif now - source.opened[1] >= 0.7 * interval and not source.unread():
+                with suppress(ChannelBusy):  # a stalled writer: next time
+                    buffer._finish(number)
+
+    # ---- waiting ----
+
+    def _rest(self, deadline: float | None) -> float | None:
+        """How long to sleep before the next look; None: not at all, it is over."""
+        if self._closed or self._ended_by is not None:
+            return None
+        left = _LOOK_AGAIN if deadline is None else min(_LOOK_AGAIN, deadline - monotonic())
+        if left <= 0:
+            self._ended_by = "timeout"
+            return None
+        if self._until_orphaned:
+            left = min(left, _LOOK_FOR_PRODUCERS)
+        if self._flush_interval is not None:
+            left = min(left, self._flush_interval / 4)
+        return left
+
+    def _raise_if_closed(self) -> None:
+        if self._closed:
+            raise ChannelClosed("this reader is closed: make another")
+
+
+class _Loop:
+    """One `for` or `async for`: gives back when it goes on, puts down when it is left."""
+
+    __slots__ = ("_current", "_reader")
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._current: TakenSubbuf | None = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __next__(self) -> TakenSubbuf:
+        deadline = self._go_on()
+        while not self._look():
+            left = self._reader._rest(deadline)
+            if left is None:
+                raise StopIteration
+            self._reader._pause.sleep(left)
+        return self._taken()
+
+    async def __anext__(self) -> TakenSubbuf:
+        deadline = self._go_on()
+        while not self._look():
+            left = self._reader._rest(deadline)
+            if left is None:
+                raise StopAsyncIteration
+            await self._reader._pause.sleep_async(left)
+        return self._taken()
+
+    def _go_on(self) -> float | None:
+        if self._current is not None:
+            self._current.release()
+            self._current = None
+        timeout = self._reader._timeout
+        return None if timeout is None else monotonic() + timeout
+
+    def _look(self) -> bool:
+        if not self._reader._closed:
+            self._current = self._reader._look()
+        return self._current is not None
+
+    def _taken(self) -> TakenSubbuf:
+        assert self._current is not None
+        return self._current
+
+    def __del__(self) -> None:
+        with suppress(BufferError):  # put down when the last view is gone
+            if self._current is not None:
+                self._current.put_down()
+        if not self._reader._closed:
+            self._reader._order.put_down()
