@@ -254,6 +254,7 @@ static PyMethodDef methods[] = {
     {"consumed", consumed, METH_O, "consumed(count): count so many more sub-buffers as read."},
     {"flush", flush, METH_NOARGS, "flush(): finish the current sub-buffer, also an empty one."},
     {"books", books, METH_NOARGS, "books(): its numbers at this moment."},
+    {"_bell", bind_buffer_bell, METH_NOARGS, "A new doorbell of its channel, not armed."},
     {"_sleeper_add", sleeper_add, METH_NOARGS, "Become a sleeper; the epoch."},
     {"_sleeper_remove", sleeper_remove, METH_O, "Give up; False if woken meanwhile."},
     {0},
