@@ -351,7 +351,7 @@ struct listener {
     struct storm *storm;
     struct rchan_channel *channel;
     unsigned number;
-    bool missed;
+    rchan_a32 missed;
 };
 
 static void *listen_all_rounds(void *argument)
@@ -359,13 +359,13 @@ static void *listen_all_rounds(void *argument)
     struct listener *self = argument;
     struct rchan_bell bell;
     struct rchan_error error;
-    self->missed = rchan_bell_open(self->channel, &bell, &error) != 0;
-    for (uint64_t seen = 0; seen < ROUNDS && !self->missed;) {
+    rchan_store(&self->missed, rchan_bell_open(self->channel, &bell, &error) != 0);
+    for (uint64_t seen = 0; seen < ROUNDS && !rchan_load(&self->missed);) {
         rchan_bell_clear(&bell);
         rchan_bell_arm(&bell);
         uint64_t news = rchan_load_acquire(&self->storm->news);
         if (news == seen)
-            self->missed = !readable(&bell, WATCHDOG_MS);
+            rchan_store(&self->missed, !readable(&bell, WATCHDOG_MS));
         seen = news;
         rchan_store_release(&self->storm->seen[self->number], seen);
     }
@@ -392,7 +392,7 @@ static void ring_all_rounds(struct storm *storm, struct rchan_channel *channel,
         /* Two rounds of three at full speed; the third lets everybody run dry and really sleep. */
         while (news % 3 == 0 && !all_have_seen(storm, news)) {
             for (int i = 0; i < READERS; i++)
-                if (listeners[i].missed)
+                if (rchan_load(&listeners[i].missed))
                     return;
             sched_yield();
         }
@@ -403,16 +403,18 @@ TEST(no_ring_is_lost_in_a_storm)
 {
     struct storm storm = {0};
     pthread_t threads[READERS];
-    struct listener listeners[READERS];
+    struct listener listeners[READERS] = {0};
     struct rchan_channel *channel = fixture_channel("bell", 64, 8, false);
     for (unsigned i = 0; i < READERS; i++) {
-        listeners[i] = (struct listener){.storm = &storm, .channel = channel, .number = i};
+        listeners[i].storm = &storm;
+        listeners[i].channel = channel;
+        listeners[i].number = i;
         REQUIRE(!pthread_create(&threads[i], NULL, listen_all_rounds, &listeners[i]));
     }
     ring_all_rounds(&storm, channel, listeners);
     for (int i = 0; i < READERS; i++) {
         pthread_join(threads[i], NULL);
-        CHECK(!listeners[i].missed);
+        CHECK(!rchan_load(&listeners[i].missed));
         CHECK_EQ(rchan_load(&storm.seen[i]), ROUNDS);
     }
     CHECK_EQ(fixture_files(), 2);
