@@ -21,7 +21,7 @@ struct bind_reservation;
 
 struct bind_state {
     PyObject *errors; /* the module rchan.errors; NULL before set_errors */
-    PyTypeObject *attachment, *books, *buffer, *channel, *memory, *reservation, *subbuf;
+    PyTypeObject *attachment, *bell, *books, *buffer, *channel, *memory, *reservation, *subbuf;
     struct bind_reservation *spare; /* memory of a dead one: reserve() allocates nothing */
 };
 
@@ -30,6 +30,7 @@ extern Py_ssize_t bind_bytes_offset;
 
 /* Each makes a type and stores it in the state. 0, or -1 with an exception. */
 int bind_attachment_ready(PyObject *module, struct bind_state *state);
+int bind_bell_ready(PyObject *module, struct bind_state *state);
 int bind_books_ready(PyObject *module, struct bind_state *state);
 int bind_buffer_ready(PyObject *module, struct bind_state *state);
 int bind_channel_ready(PyObject *module, struct bind_state *state);
@@ -173,6 +174,8 @@ PyObject *bind_channel_prepare(PyObject *self, PyObject *cpu);
 PyObject *bind_channel_buffers(PyObject *self, PyObject *unused);
 PyObject *bind_channel_producers(PyObject *self, PyObject *unused);
 PyObject *bind_channel_run_wakeups(PyObject *self, PyObject *unused);
+PyObject *bind_channel_bell(PyObject *self, PyObject *unused);
+PyObject *bind_buffer_bell(PyObject *self, PyObject *unused);
 PyObject *bind_buffer_wait(PyObject *self, PyObject *args, PyObject *names);
 extern PyGetSetDef bind_channel_properties[];
 extern PyGetSetDef bind_buffer_properties[];

@@ -270,6 +270,7 @@ static PyMethodDef methods[] = {
     {"_finish", finish, METH_VARARGS,
      "_finish([subbuf]): finish the current sub-buffer if there is anything to read in it."},
     {"books", books, METH_NOARGS, "books(): its numbers at this moment."},
+    {"_bell", bind_buffer_bell, METH_NOARGS, "A new doorbell of its channel, not armed."},
     {"_sleeper_add", sleeper_add, METH_NOARGS, "Become a sleeper; the epoch."},
     {"_sleeper_remove", sleeper_remove, METH_O, "Give up; False if woken meanwhile."},
     {0},

@@ -207,6 +207,7 @@ enum fact {
     LAST_TOOBIG,
     N_BUFFERS,
     N_SUBBUFS,
+    ORPHANED,
     OVERWRITE,
     SUBBUF_SIZE,
 };
@@ -238,6 +239,8 @@ static bool truth(struct rchan_channel *core, enum fact fact)
         return rchan_channel_enabled(core);
     case FINALIZED:
         return rchan_channel_finalized(core);
+    case ORPHANED:
+        return rchan_orphaned(core);
     default:
         return core->flags & RCHAN_OVERWRITE;
     }
@@ -337,6 +340,7 @@ PyGetSetDef bind_channel_properties[] = {
     TRUTH("creator", CREATOR, NULL, "this handle made the channel, in this process"),
     TRUTH("enabled", ENABLED, set_truth, "False, set by any process: records are dropped"),
     TRUTH("finalized", FINALIZED, NULL, "nobody can write any more"),
+    TRUTH("orphaned", ORPHANED, NULL, "no process is attached but this one"),
     TRUTH("overwrite", OVERWRITE, NULL, "the newest records are kept, not the oldest"),
     TRUTH("_defer_wakeups", DEFER_WAKEUPS, set_truth, NULL),
     {"closed", get_closed, NULL, "close or detach was called", NULL},

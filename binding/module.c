@@ -101,10 +101,10 @@ static int module_exec(PyObject *module)
     struct bind_state *state = PyModule_GetState(module);
     if (find_bytes_offset() || add_constants(module))
         return -1;
-    return bind_attachment_ready(module, state) || bind_books_ready(module, state) ||
-           bind_buffer_ready(module, state) || bind_channel_ready(module, state) ||
-           bind_memory_ready(module, state) || bind_reservation_ready(module, state) ||
-           bind_subbuf_ready(module, state);
+    return bind_attachment_ready(module, state) || bind_bell_ready(module, state) ||
+           bind_books_ready(module, state) || bind_buffer_ready(module, state) ||
+           bind_channel_ready(module, state) || bind_memory_ready(module, state) ||
+           bind_reservation_ready(module, state) || bind_subbuf_ready(module, state);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
@@ -112,6 +112,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     struct bind_state *state = PyModule_GetState(module);
     Py_VISIT(state->errors);
     Py_VISIT(state->attachment);
+    Py_VISIT(state->bell);
     Py_VISIT(state->books);
     Py_VISIT(state->buffer);
     Py_VISIT(state->channel);
@@ -128,6 +129,7 @@ static int module_clear(PyObject *module)
     struct bind_state *state = PyModule_GetState(module);
     Py_CLEAR(state->errors);
     Py_CLEAR(state->attachment);
+    Py_CLEAR(state->bell);
     Py_CLEAR(state->books);
     Py_CLEAR(state->buffer);
     Py_CLEAR(state->channel);

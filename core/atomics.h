@@ -37,6 +37,11 @@ static inline bool rchan_swap_word(rchan_a64 *word, uint64_t from, uint64_t to)
     return atomic_compare_exchange_strong_explicit(word, &from, to, memory_order_seq_cst,
                                                    memory_order_relaxed);
 }
+static inline bool rchan_swap_half(rchan_a32 *word, uint32_t from, uint32_t to)
+{
+    return atomic_compare_exchange_strong_explicit(word, &from, to, memory_order_seq_cst,
+                                                   memory_order_relaxed);
+}
 #define rchan_add(word, value) atomic_fetch_add_explicit((word), (value), memory_order_seq_cst)
 #define rchan_set_bits(word, bits) atomic_fetch_or_explicit((word), (bits), memory_order_seq_cst)
 #define rchan_clear_bits(word, bits)                                                               \

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bell.h"
 #include "buffer.h"
 #include "channel.h"
 #include "files.h"
@@ -45,7 +46,7 @@ uint32_t rchan_channel_finalize(struct rchan_channel *channel)
         if (rchan_bit(channel->header->present, i))
             busy += rchan_buffer_finalize(&channel->buffers[i]) != 0;
     }
-    rchan_wake(&channel->header->wake);
+    rchan_wake_channel(channel);
     return busy;
 }
 
@@ -112,10 +113,10 @@ void rchan_channel_close(struct rchan_channel *channel,
         if (on_removed)
             on_removed(buffer);
     }
+    rchan_wake_channel(channel); /* while the bells have their names */
     remove_unmapped(channel);
     TESTPOINT("close: buffers removed");
     remove_control(channel);
-    rchan_wake(&channel->header->wake);
     channel->closed = true;
 }
 
@@ -342,10 +343,12 @@ void rchan_remove_leavings(int directory, const char *base)
     if (!list)
         return;
     for (struct dirent *entry = readdir(list); entry; entry = readdir(list)) {
-        if (is_buffer_name(entry->d_name, base) &&
-            !claimed_by_other(directory, entry->d_name, strlen(base)) &&
-            fstatat(directory, entry->d_name, &found, AT_SYMLINK_NOFOLLOW) == 0 &&
-            S_ISREG(found.st_mode) && found.st_uid == geteuid())
+        bool bell = rchan_is_bell_name(entry->d_name, base);
+        if (!bell && (!is_buffer_name(entry->d_name, base) ||
+                      claimed_by_other(directory, entry->d_name, strlen(base))))
+            continue;
+        if (fstatat(directory, entry->d_name, &found, AT_SYMLINK_NOFOLLOW) == 0 &&
+            (bell ? S_ISFIFO(found.st_mode) : S_ISREG(found.st_mode)) && found.st_uid == geteuid())
             unlinkat(directory, entry->d_name, 0);
     }
     closedir(list);
@@ -362,6 +365,7 @@ void rchan_remove_noted(struct rchan_channel *channel, int directory)
         if (noted && rchan_file_identity(directory, name) == noted)
             unlinkat(directory, name, 0);
     }
+    rchan_bells_remove(channel, directory);
 }
 
 /* The control file is damaged or half-made: names are all there is to go by. */

@@ -24,7 +24,7 @@ int rchan_control_link(struct rchan_channel *channel, int directory, const char 
                        struct rchan_error *error);
 /* Remove files that look like buffers of `base` and that no other channel could have named. */
 void rchan_remove_leavings(int directory, const char *base);
-/* Remove the buffer files whose inodes the blocks name: those of this very channel. */
+/* Remove the buffer files whose inodes the blocks name, and the bells: those of this very channel. */
 void rchan_remove_noted(struct rchan_channel *channel, int directory);
 /* Remove what a killed creator or remover left under this name; true if there was such a thing. */
 bool rchan_clear_half_created(const char *path, int directory, const char *base);

@@ -33,9 +33,11 @@
 #define RCHAN_MAX_BUFFERS 4096u
 #define RCHAN_MAX_SUBBUFS 524288u
 #define RCHAN_MAX_SLOTS 4096u
+#define RCHAN_MAX_BELLS 256u
 #define RCHAN_BASE_MAX 250u                     /* NAME_MAX less ".chan" */
 #define RCHAN_LOCK_BASE (INT64_C(1) << 40)      /* slot k locks byte LOCK_BASE + k of app.chan */
 #define RCHAN_REMOVE_LOCK (RCHAN_LOCK_BASE - 1) /* whoever takes the control file's name away */
+#define RCHAN_BELL_LOCK (RCHAN_LOCK_BASE - 2)   /* whoever makes a bell, or removes a dead one's */
 
 /* header.state. CHANGING: being created, given late files, or removed */
 enum { RCHAN_CHANGING = 0, RCHAN_LIVE = 1 };
@@ -88,7 +90,9 @@ struct rchan_header {
     rchan_a64 present[RCHAN_MAX_BUFFERS / 64]; /* block allocated: may be read */
     rchan_a64 linked[RCHAN_MAX_BUFFERS / 64];  /* buffer file exists under its name */
     char base[256];                            /* the channel's name, NUL-padded */
-    uint8_t reserved3[2560];
+    rchan_a32 bell_limit;                      /* bells below it may be there */
+    rchan_a32 bells[RCHAN_MAX_BELLS];          /* times armed << 1 | armed */
+    uint8_t reserved3[1532];
 };
 
 struct rchan_drop {
@@ -171,6 +175,7 @@ struct rchan_block {
 
 static_assert(sizeof(struct rchan_header) == RCHAN_PAGE, "the header is one page");
 static_assert(offsetof(struct rchan_header, gate) == 128, "gate has line 2");
+static_assert(offsetof(struct rchan_header, bell_limit) == 1536, "bells follow the name");
 static_assert(offsetof(struct rchan_header, wake) == 192, "wake has line 3");
 static_assert(offsetof(struct rchan_header, present) == 256, "bitmaps from line 4");
 static_assert(sizeof(struct rchan_meta) == 128, "meta is two lines");

@@ -1,6 +1,7 @@
 /* After the owner word: wake-ups and notifications. */
 #include "notice.h"
 
+#include "bell.h"
 #include "testpoint.h"
 #include "wait.h"
 
@@ -10,7 +11,7 @@ void rchan_act_on_notice(struct rchan_buffer *buffer, const struct rchan_notice 
     TESTPOINT("owner: given back");
     if (notice->wake && !channel->defer_wakeups) {
         rchan_wake(&buffer->block->wake);
-        rchan_wake(&channel->header->wake);
+        rchan_wake_channel(channel);
     }
     if (notice->delivered && channel->hooks.deliver)
         channel->hooks.deliver(buffer, notice->delivered_subbuf);
@@ -31,6 +32,6 @@ uint32_t rchan_run_wakeups(struct rchan_channel *channel)
             ran++;
         }
     }
-    rchan_wake(&channel->header->wake);
+    rchan_wake_channel(channel);
     return ran;
 }

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -246,4 +247,24 @@ void rchan_attachment_remove(struct rchan_channel *channel)
     channel->next = NULL;
     channel->prev_next = NULL;
     pthread_mutex_unlock(&attachments_lock);
+}
+
+/* ---- orphaned ---- */
+
+static bool same_control(const struct rchan_channel *one, const struct rchan_channel *other)
+{
+    struct stat ours, theirs;
+    return one == other || (fstat(one->fd, &ours) == 0 && fstat(other->fd, &theirs) == 0 &&
+                            ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev);
+}
+
+bool rchan_orphaned(struct rchan_channel *channel)
+{
+    uint32_t ours = 0;
+    pthread_mutex_lock(&attachments_lock);
+    for (struct rchan_channel *other = attachments; other; other = other->next)
+        ours += rchan_load(&other->owner_value) && same_control(channel, other);
+    uint32_t alive = rchan_slots_alive(channel, NULL, 0);
+    pthread_mutex_unlock(&attachments_lock);
+    return alive <= ours;
 }

@@ -17,6 +17,9 @@ bool rchan_owner_dead(struct rchan_channel *channel, uint64_t owner_value);
 /* Attached processes: counts slots whose lock is held. pids (may be NULL) gets up to `room` of them. */
 uint32_t rchan_slots_alive(struct rchan_channel *channel, uint32_t *pids, uint32_t room);
 
+/* Is nobody attached but this process (through any of its handles)? */
+bool rchan_orphaned(struct rchan_channel *channel);
+
 /* An owner value that is dead for ever: what a take-over that could not be finished leaves. */
 #define RCHAN_NOBODY_ALIVE UINT64_MAX
 

@@ -1,6 +1,7 @@
 /* Operations on a whole buffer by the holder of its owner word: flush, reset, begin, finalize, repair. */
 #include <errno.h>
 
+#include "bell.h"
 #include "books.h"
 #include "buffer.h"
 #include "consume.h"
@@ -167,7 +168,7 @@ int rchan_buffer_reset(struct rchan_buffer *buffer)
     if (result)
         return result;
     rchan_wake(&buffer->block->wake);
-    rchan_wake(&channel->header->wake);
+    rchan_wake_channel(channel);
     return rchan_buffer_begin(buffer);
 }
 
@@ -202,6 +203,6 @@ int rchan_buffer_repair(struct rchan_buffer *buffer)
         repair_pending(buffer, offset);
     /* It may have finished a sub-buffer and told nobody. */
     rchan_wake(&block->wake);
-    rchan_wake(&channel->header->wake);
+    rchan_wake_channel(channel);
     return 0;
 }

@@ -76,8 +76,16 @@ static uint64_t wake_round(rchan_a64 *wake)
 
 bool rchan_wake(rchan_a64 *wake)
 {
+    return rchan_wake_also(wake, NULL, NULL);
+}
+
+bool rchan_wake_also(rchan_a64 *wake, bool (*also)(struct rchan_channel *),
+                     struct rchan_channel *channel)
+{
     rchan_full_fence(); /* the news (finalized, a reset) before the look at who sleeps */
     uint64_t left = wake_round(wake);
+    if (left && also && !also(channel))
+        return true;
     TESTPOINT("wake: woken");
     /* Who has come since then has seen the news. Another epoch: another waker's to clear. */
     for (int tries = 0; left && tries < TRIES; tries++) {

@@ -36,4 +36,8 @@ void rchan_wake_ask(rchan_a64 *wake);
 /* Wake all sleepers, now. True if there was anything to do. */
 bool rchan_wake(rchan_a64 *wake);
 
+/* The same; `also` wakes in another way. If it could not (false), the next waker is asked to. */
+bool rchan_wake_also(rchan_a64 *wake, bool (*also)(struct rchan_channel *),
+                     struct rchan_channel *channel);
+
 #endif

@@ -57,6 +57,28 @@ class Attachment:
     Lives as long as the open Channel, or any Buffer of it."""
 
 @final
+class Bell:
+    """A reader's doorbell: a descriptor that is readable once it was rung. A context manager.
+    Raises ChannelClosed when closed, and in a forked copy, which is void."""
+
+    def fileno(self) -> int: ...
+    def arm(self) -> None:
+        """The next news of any buffer rings it, once. Then look at what is there once more."""
+    def clear(self) -> None: ...  # before arm: forget that it was rung
+    def ring(self) -> None: ...  # the reader's own hand
+    def close(self) -> None: ...
+    @property
+    def closed(self) -> bool: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None: ...
+
+@final
 class Buffer:
     """One buffer as this process sees it. Weakly referenceable. Keeps its memory mapped."""
 
@@ -120,6 +142,7 @@ class Buffer:
         and unread bytes are in it, and start none. False: nothing to do. ChannelBusy: a writer
         stalls."""
     def books(self) -> Books: ...
+    def _bell(self) -> Bell: ...  # of the channel: other buffers' news ring it, too
     # the parts of wait(), for tests that sleep without a thread
     def _sleeper_add(self) -> int: ...
     def _sleeper_remove(self, epoch: int) -> bool: ...
@@ -230,6 +253,7 @@ class Channel:
     def _buffers(self) -> dict[int, Buffer]: ...  # all that exist, by index; maps new ones
     def _wait(self, timeout: float | None) -> bool:
         """Sleep until any buffer polls nonzero; False: timeout. Buffers made meanwhile are seen."""
+    def _bell(self) -> Bell: ...  # Unsupported: buffer-only; ChannelBusy: all taken
     def _producers(self) -> list[int]: ...  # pids of attached processes, this one included
     def _run_wakeups(self) -> int: ...
     _defer_wakeups: bool
@@ -240,6 +264,8 @@ class Channel:
     def creator(self) -> bool: ...  # this handle made the channel, in this process
     @property
     def finalized(self) -> bool: ...
+    @property
+    def orphaned(self) -> bool: ...  # no process is attached but this one
     @property
     def base(self) -> str | None: ...
     @property

@@ -5,8 +5,11 @@ import io
 import os
 import re
 import weakref
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from time import sleep
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from rchan import _core
 from rchan.callbacks import Callbacks, check_callbacks, overridden
@@ -17,6 +20,10 @@ from rchan.names import CONTROL_SUFFIX
 if TYPE_CHECKING:
     from typing_extensions import Buffer as _Bytes
 
+_To = TypeVar("_To")
+_Got = TypeVar("_Got", bytes, int)
+_HELD_PAUSE: Final = 0.002  # seconds, while another reader holds a sub-buffer
+
 
 class RelayFile(io.RawIOBase):
     """One opening of a buffer (relay_file_operations). All openings share one consumption state.
@@ -25,12 +32,23 @@ class RelayFile(io.RawIOBase):
     closed or removed. Raises ChannelClosed after `close`.
     """
 
-    def __init__(self, buffer: _core.Buffer, callbacks: Callbacks | None = None) -> None:
-        """buffer: such as `channel.buffers[0]`. callbacks: whose buf_mapped, buf_unmapped."""
+    def __init__(
+        self,
+        buffer: _core.Buffer,
+        callbacks: Callbacks | None = None,
+        *,
+        blocking: bool = False,
+    ) -> None:
+        """buffer: such as `channel.buffers[0]`. callbacks: whose buf_mapped, buf_unmapped.
+
+        blocking: read and readinto wait until there is something, or the channel is finalized.
+        """
         super().__init__()
         if not isinstance(buffer, _core.Buffer):
             raise WrongType(f"a RelayFile is of a Buffer, not of a {type(buffer).__name__}")
         self._buffer: _core.Buffer | None = buffer
+        self._bell: _core.Bell | None = None
+        self.blocking = bool(blocking)
         self._callbacks = check_callbacks(callbacks)
         self.name = buffer.file_name
         self.mode = "rb"
@@ -52,18 +70,18 @@ class RelayFile(io.RawIOBase):
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Up to size bytes, consumed; never blocks; b"" means that nothing is there (now).
+        """Up to size bytes, consumed; b"" means that nothing is there (now); blocks if `blocking`.
 
         Runs over sub-buffer boundaries, skips padding, includes what is already written to the
         unfinished sub-buffer. size < 0 or None: all that is there. While another reader holds a
         sub-buffer nothing is there for this one.
+
+        A blocking read sleeps as poll does, until a sub-buffer is finished (or data announced);
+        then b"" means that the channel is finalized and read to its end.
         """
         if size is None or size < 0:
             return self.readall()
-        try:
-            return self.buffer.read(size)
-        except BlockingIOError:
-            return b""
+        return self._read_with(self.buffer.read, size, b"", bool(size))
 
     def readall(self) -> bytes:
         """All that is there now, at most one buffer's worth."""
@@ -71,28 +89,79 @@ class RelayFile(io.RawIOBase):
 
     def readinto(self, into: "_Bytes", /) -> int:
         """Like read, into a writable bytes-like object; the number of bytes."""
-        try:
-            return self.buffer.readinto(into)
-        except BlockingIOError:
-            return 0
+        with memoryview(into) as view:
+            wanted = bool(view.nbytes)
+        return self._read_with(self.buffer.readinto, into, 0, wanted)
+
+    def _read_with(self, read: Callable[[_To], _Got], to: _To, nothing: _Got, wanted: bool) -> _Got:
+        got = nothing
+        while True:
+            ended, held = self.buffer.finalized, False  # nothing more comes after that look
+            try:
+                got = read(to)
+            except BlockingIOError:
+                held = True
+            if got or not (wanted and self.blocking) or (ended and not held):
+                break
+            if held:  # giving back wakes nobody
+                sleep(_HELD_PAUSE)
+            else:
+                self.buffer.wait()
+        self._rearm()
+        return got
 
     def poll(self, timeout_ms: float | None = 0) -> int:
         """Mask of what is there: select.POLLIN | POLLRDNORM, POLLERR once finalized, else 0.
 
         timeout_ms: how long to sleep for it; 0: not at all, None: for ever. Announced are
-        finished sub-buffers only.
+        finished sub-buffers only. A signal whose handler raises ends the sleep with that.
         """
-        if timeout_ms == 0:
-            return self.buffer.poll()
-        return self.buffer.wait(None if timeout_ms is None else timeout_ms / 1000)
+        if timeout_ms != 0:
+            mask = self.buffer.wait(None if timeout_ms is None else timeout_ms / 1000)
+            self._rearm()
+            return mask
+        self._rearm()
+        return self.buffer.poll()
 
-    def mmap(self, length: int, offset: int = 0) -> memoryview:
-        """The live buffer, read-only (relay_file_mmap). length: exactly buffer.alloc_size.
+    def fileno(self) -> int:
+        """A descriptor to wait on with select, poll, epoll, selectors or asyncio; not to read from.
+
+        Readable: rung, since poll() is nonzero, or was, or another buffer of the channel had news.
+        Then call poll, read, readinto, splice or sendfile: each leaves it readable if poll() still
+        is nonzero, and else makes it unreadable until the next news. None are missed. Finalized:
+        readable for good. In a forked child ask again: it gets a descriptor of its own.
+
+        Raises Unsupported for a buffer-only channel, ChannelBusy if all of a channel's bells are
+        in use, ChannelClosed.
+        """
+        buffer = self.buffer
+        if self._bell is not None:
+            with suppress(ChannelClosed):  # the parent's
+                return self._bell.fileno()
+        self._bell = buffer._bell()
+        self._rearm()
+        return self._bell.fileno()
+
+    def _rearm(self) -> None:
+        """From now on the bell is readable if there is something, or as soon as there is."""
+        if self._bell is None:
+            return
+        with suppress(ChannelClosed):  # the parent's
+            self._bell.clear()
+            self._bell.arm()
+            if self.buffer.poll():
+                self._bell.ring()
+
+    def mmap(self, length: int | None = None, offset: int = 0) -> memoryview:
+        """The live buffer, read-only (relay_file_mmap). length: exactly buffer.alloc_size
+        (None: that).
 
         buf_mapped is told now, buf_unmapped when the view is gone. Raises GeometryError for
         any other length or offset (the kernel's EINVAL).
         """
         buffer = self.buffer
+        if length is None:
+            length = buffer.alloc_size
         if (length, offset) != (buffer.alloc_size, 0):
             raise GeometryError(
                 f"mmap of {length} bytes at {offset}: a buffer is mapped as a whole, "
@@ -113,17 +182,47 @@ class RelayFile(io.RawIOBase):
         finished: 0, or BlockingIOError (EAGAIN) with nonblock, also if the pipe is full then.
         The pipe gets a copy: what was delivered never changes.
         """
-        if length <= 0:
-            return 0
-        while (held := self._take()) is not None:
+        moved = 0
+        if length > 0:
+            moved = self._deliver(length, lambda chunk: _into_pipe(chunk, fd, nonblock))
+            if nonblock and not moved:
+                raise BlockingIOError(errno.EAGAIN, f"nothing finished in {self.name!r}")
+        return moved
+
+    def sendfile(self, fd: int, length: int | None = None) -> int:
+        """Write up to length bytes of finished sub-buffers to a file, socket or pipe.
+
+        length: None: all that are finished. Gives the bytes written, padding not counted; what
+        fd did not take is not consumed. Nothing finished: 0. fd gets a copy: what was delivered
+        never changes. Raises the write's OSError (BlockingIOError: fd is full) if nothing was
+        written.
+        """
+        moved = 0
+        while length is None or moved < length:
+            rest = self.buffer.subbuf_size if length is None else length - moved
+            try:
+                part = self._deliver(rest, lambda chunk: os.write(fd, chunk))
+            except OSError:
+                if moved:
+                    break
+                raise
+            moved += part
+            if not part:
+                break
+        return moved
+
+    def _deliver(self, length: int, write: Callable[[bytes], int]) -> int:
+        """Hand write a copy of length bytes of one finished sub-buffer; consume what it took."""
+        moved = 0
+        while not moved and (held := self._take()) is not None:
             with held.data as data, data[:length] as part:
                 chunk = bytes(part)
             if held.whole:
-                return _hand_over(held, chunk, fd, nonblock)
+                moved = _hand_over(held, chunk, write)
+                break
             held.put_down()  # overwritten meanwhile: the next take goes on behind it
-        if nonblock:
-            raise BlockingIOError(errno.EAGAIN, f"nothing finished in {self.name!r}")
-        return 0
+        self._rearm()
+        return moved
 
     def _take(self) -> _core.Subbuf | None:
         try:
@@ -133,14 +232,16 @@ class RelayFile(io.RawIOBase):
 
     def close(self) -> None:
         """Drop this opening (release). A second call does nothing."""
-        self._buffer = None
+        if self._bell is not None:
+            self._bell.close()
+        self._bell = self._buffer = None
         super().close()
 
 
-def _hand_over(held: _core.Subbuf, chunk: bytes, fd: int, nonblock: bool) -> int:
+def _hand_over(held: _core.Subbuf, chunk: bytes, write: Callable[[bytes], int]) -> int:
     moved = 0
     try:
-        moved = _into_pipe(chunk, fd, nonblock)
+        moved = write(chunk)
     finally:
         if moved:
             held.give_back(moved)
@@ -160,11 +261,14 @@ def _into_pipe(chunk: bytes, fd: int, nonblock: bool) -> int:
         os.close(into)
 
 
-def open_file(path: str | os.PathLike[str], callbacks: Callbacks | None = None) -> RelayFile:
+def open_file(
+    path: str | os.PathLike[str], callbacks: Callbacks | None = None, *, blocking: bool = False
+) -> RelayFile:
     """Open a buffer's file such as `…/app0`, by its path, to read it as a relay file.
 
-    callbacks: whose buf_mapped and buf_unmapped to tell. Raises ChannelNotFound, BadName,
-    CorruptChannel, IncompatibleChannel, NotPermitted, WrongType.
+    callbacks: whose buf_mapped and buf_unmapped to tell. blocking: read waits until there is
+    something, or the channel is finalized. Raises ChannelNotFound, BadName, CorruptChannel,
+    IncompatibleChannel, NotPermitted, WrongType.
     """
     try:
         place = Path(path).absolute()
@@ -175,7 +279,7 @@ def open_file(path: str | os.PathLike[str], callbacks: Callbacks | None = None) 
         buffer = channel._buffers().get(index)
         if buffer is None:
             raise ChannelNotFound(f"channel {channel.name!r} has no file {place.name!r}")
-        return RelayFile(buffer, callbacks)
+        return RelayFile(buffer, callbacks, blocking=blocking)
 
 
 def _channel_of(where: str, file_name: str) -> tuple[Channel, int]:

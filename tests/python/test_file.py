@@ -4,7 +4,11 @@ import gc
 import io
 import os
 import select
+import shutil
+import signal
+import socket
 import threading
+import time
 
 import pytest
 
@@ -112,6 +116,148 @@ def test_poll_sleeps_until_a_switch(small, file):
     assert masks == [select.POLLIN | select.POLLRDNORM]
 
 
+def test_poll_goes_on_after_a_signal_and_ends_with_its_exception(small, file):
+    def interrupt_until(done):
+        while not done.wait(0.001):
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    def run(handler, timeout_ms):
+        done = threading.Event()
+        before = signal.signal(signal.SIGUSR1, handler)
+        sender = threading.Thread(target=interrupt_until, args=(done,))
+        sender.start()
+        try:
+            return file.poll(timeout_ms)
+        finally:
+            done.set()
+            sender.join()
+            signal.signal(signal.SIGUSR1, before)
+
+    seen = []
+    start = time.monotonic()
+    assert run(lambda *_: seen.append(1), 50) == 0
+    assert time.monotonic() - start >= 0.05
+    assert seen
+
+    def fail(*_):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        run(fail, None)
+
+
+def test_a_blocking_read_waits_for_something_and_for_the_end(small, channels):
+    got = []
+
+    def read_all():
+        with rchan.open_file(channels / "small0", blocking=True) as file:
+            assert file.blocking
+            into = bytearray(8)
+            got.append(file.read(0))
+            got.append(file.read(8))
+            got.append(bytes(into[: file.readinto(into)]))
+            got.append(file.readinto(bytearray()))
+            got.append(file.read())
+            got.append(file.read())
+
+    reader = threading.Thread(target=read_all)
+    reader.start()
+    for record in (b"first", b"second"):
+        buffer = small.buffers[0]
+        small.write(record, 0)
+        small.flush()
+        while buffer.subbufs_consumed < buffer.subbufs_produced:
+            os.sched_yield()
+    small.finalize()
+    reader.join()
+    assert got == [b"", b"first", b"second", 0, b"", b""]
+
+
+def test_a_blocking_read_waits_while_another_holds_it_even_at_the_end(small, channels):
+    small.write(b"held", 0)
+    small.flush()
+    with rchan.open("small") as other:
+        held = other.buffers[0].take()
+        small.finalize()
+        got = []
+        file = rchan.open_file(channels / "small0", blocking=True)
+        reader = threading.Thread(target=lambda: got.append(file.read()))
+        reader.start()
+        held.put_down()
+    reader.join()
+    assert got == [b"held"]
+    file.close()
+
+
+def test_buffered_reader_and_copyfileobj_to_the_end(small, channels):
+    for number in range(3):
+        small.write(b"line %d\n" % number, 0)
+    small.finalize()
+    with io.BufferedReader(rchan.open_file(channels / "small0", blocking=True)) as reader:
+        assert reader.readline() == b"line 0\n"
+        into = io.BytesIO()
+        shutil.copyfileobj(reader, into)
+    assert into.getvalue() == b"line 1\nline 2\n"
+
+
+def test_a_file_is_readable_after_the_channel_is_gone(small, channels):
+    small.write(b"kept", 0)
+    file = rchan.open_file(channels / "small0")
+    again = rchan.open_file(channels / "small0")
+    small.close()
+    assert list(channels.iterdir()) == []
+    assert file.read(2) == b"ke"
+    file.close()
+    assert again.read() == b"pt"
+    again.close()
+
+
+def test_sendfile_to_a_regular_file(small, file, tmp_path):
+    for fill in (b"a", b"b", b"c"):
+        small.write(fill * 20, 0)
+    small.flush()
+    with open(tmp_path / "out", "w+b", buffering=0) as out:
+        assert file.sendfile(out.fileno(), 0) == file.sendfile(out.fileno(), -1) == 0
+        assert file.sendfile(out.fileno(), 30) == 30
+        assert file.sendfile(out.fileno()) == 30
+        assert file.sendfile(out.fileno()) == 0
+        small.reset()
+        small.write(b"z" * 30, 0)  # over what was delivered
+        out.seek(0)
+        assert out.read() == b"a" * 20 + b"b" * 20 + b"c" * 20
+
+
+def test_sendfile_to_a_socket_consumes_what_it_takes(four_cpus):
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    with near, far, rchan.create("big", subbuf_size=1 << 20, n_subbufs=2, n_buffers=1) as channel:
+        data = os.urandom(1 << 20)
+        channel.write(data)
+        channel.flush()
+        file = rchan.RelayFile(channel.buffers[0])
+        got = bytearray()
+        with pytest.raises(BlockingIOError):
+            while True:
+                file.sendfile(near.fileno())
+        while len(got) < len(data):
+            got += far.recv(1 << 20)
+            file.sendfile(near.fileno())
+        assert got == data
+        assert channel.stats().total.consumed == (1, 1 << 20)
+
+
+def test_sendfile_to_what_is_none_loses_nothing(small, file):
+    small.write(b"kept", 0)
+    small.flush()
+    near, far = socket.socketpair()
+    far.close()
+    with near, pytest.raises(BrokenPipeError):
+        file.sendfile(near.fileno())
+    with pytest.raises(OSError):
+        file.sendfile(-1)
+    assert file.read() == b"kept"
+
+
 @pytest.mark.parametrize("length", [0, 1, 4095, 4097, 8192])
 def test_mmap_of_another_length(file, length):
     with pytest.raises(rchan.GeometryError, match="4096"):
@@ -121,6 +267,7 @@ def test_mmap_of_another_length(file, length):
 
 
 def test_mmap_shows_the_live_buffer(small, file):
+    assert file.mmap().nbytes == 4096
     view = file.mmap(4096)
     assert view.readonly
     assert view.nbytes == 4096

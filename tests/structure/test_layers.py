@@ -15,6 +15,7 @@ CORE = (
     {"handle"},
     {"owner", "wait", "files"},
     {"books"},
+    {"bell"},
     {"buffer", "consume", "growth", "notice", "poll", "switch", "turn"},
     {"attach", "channel", "closing", "handles"},
 )

@@ -1,0 +1,91 @@
+/* A bell's reader, and its ringer, are killed at every testpoint: the next news still arrive. */
+#include <poll.h>
+#include <unistd.h>
+
+#include "bell.h"
+#include "killing.h"
+
+static struct rchan_bell bell;
+
+static bool rung(void)
+{
+    struct pollfd look = {.fd = bell.fd, .events = POLLIN};
+    return poll(&look, 1, 0) == 1;
+}
+
+static void finish_subbuf(struct rchan_channel *channel)
+{
+    CHECK_EQ(fixture_write(channel, 'x', 8), RCHAN_STORED);
+    CHECK_EQ(rchan_buffer_flush(&channel->buffers[0]), 0);
+}
+
+static bool open_armed(struct rchan_channel *channel)
+{
+    struct rchan_error error = {0};
+    return !rchan_bell_open(channel, &bell, &error) && rchan_bell_arm(&bell);
+}
+
+static struct rchan_channel *set_unread(struct log *log)
+{
+    (void)log;
+    return fixture_channel("kill", 64, 8, false);
+}
+
+static void act_read(struct rchan_channel *channel, struct log *log)
+{
+    if (!open_armed(channel))
+        _exit(1);
+    log->done = 1;
+    rchan_bell_close(&bell);
+}
+
+/* One bell, ours: the dead one's is in nobody's way. fixture_files() == 0 is looked at by the caller. */
+static void check_read(struct rchan_channel *channel, struct log *log, bool killed)
+{
+    (void)log, (void)killed;
+    finish_subbuf(channel);
+    if (!CHECK(open_armed(channel)))
+        return;
+    CHECK_EQ(bell.index, 0);
+    finish_subbuf(channel);
+    CHECK(rung());
+    rchan_bell_close(&bell);
+}
+
+TEST(a_reader_with_a_bell_is_killed)
+{
+    static const struct scene scene = {set_unread, act_read, check_read};
+    CHECK(kill_everywhere(&scene) > 1);
+}
+
+static struct rchan_channel *set_armed(struct log *log)
+{
+    struct rchan_channel *channel = set_unread(log);
+    REQUIRE(open_armed(channel));
+    return channel;
+}
+
+static void act_ring(struct rchan_channel *channel, struct log *log)
+{
+    finish_subbuf(channel);
+    log->done = 1;
+}
+
+static void check_ring(struct rchan_channel *channel, struct log *log, bool killed)
+{
+    CHECK(killed || rung());
+    CHECK(!log->done || rung());
+    finish_subbuf(channel);
+    CHECK(rung());
+    rchan_bell_clear(&bell);
+    CHECK(rchan_bell_arm(&bell) && !rung());
+    finish_subbuf(channel);
+    CHECK(rung());
+    rchan_bell_close(&bell);
+}
+
+TEST(who_rings_is_killed)
+{
+    static const struct scene scene = {set_armed, act_ring, check_ring};
+    CHECK(kill_everywhere(&scene) > 6);
+}
