@@ -6,12 +6,13 @@ thread) each. `consume` gives how many records it got, each as a bytes object.""
 from __future__ import annotations
 
 import collections
+import functools
 import importlib
 import multiprocessing
 import subprocess
 import sys
 import time
-from struct import iter_unpack
+from struct import Struct
 from types import ModuleType
 from typing import Protocol
 
@@ -19,7 +20,12 @@ import rchan
 
 RECORD = b"x" * 64
 FORK = multiprocessing.get_context("fork")
-END = b""
+
+
+@functools.cache
+def records_of(length: int) -> Struct:
+    """So many bytes as records."""
+    return Struct("64s" * (length // len(RECORD)))
 
 
 class Transport(Protocol):
@@ -44,8 +50,9 @@ class Rchan:
         got = 0
         for sub in self.channel.reader():
             with sub.data as data:
-                records = [record for (record,) in iter_unpack("64s", data)]
-            got += len(records)
+                records: tuple[bytes, ...] = records_of(len(data)).unpack(data)
+            for _record in records:
+                got += 1
         return got
 
     def close(self) -> str:
