@@ -2,6 +2,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "announce.h"
 #include "bell.h"
 #include "killing.h"
 
@@ -87,5 +88,41 @@ static void check_ring(struct rchan_channel *channel, struct log *log, bool kill
 TEST(who_rings_is_killed)
 {
     static const struct scene scene = {set_armed, act_ring, check_ring};
+    CHECK(kill_everywhere(&scene) > 6);
+}
+
+/* ---- announced at every record ---- */
+
+static struct rchan_channel *set_every_record(struct log *log)
+{
+    struct rchan_channel *channel = set_unread(log);
+    rchan_wakeup_set(channel, RCHAN_GATE_ANNOUNCE | 1u << RCHAN_GATE_COUNT_SHIFT);
+    REQUIRE(open_armed(channel));
+    return channel;
+}
+
+static void act_announce(struct rchan_channel *channel, struct log *log)
+{
+    CHECK_EQ(fixture_write(channel, 'x', 8), RCHAN_STORED);
+    log->done = 1;
+}
+
+static void check_announce(struct rchan_channel *channel, struct log *log, bool killed)
+{
+    uint8_t bytes[64];
+    CHECK(killed || rung());
+    CHECK(!log->done || rung());
+    CHECK_EQ(fixture_write(channel, 'y', 8), RCHAN_STORED);
+    CHECK(rung());
+    CHECK_EQ(rchan_poll(&channel->buffers[0]), RCHAN_POLLIN | RCHAN_POLLRDNORM);
+    int64_t got = rchan_read(&channel->buffers[0], bytes, sizeof bytes);
+    CHECK(got == 8 || got == 16);
+    CHECK_EQ(rchan_poll(&channel->buffers[0]), 0);
+    rchan_bell_close(&bell);
+}
+
+TEST(who_announces_is_killed)
+{
+    static const struct scene scene = {set_every_record, act_announce, check_announce};
     CHECK(kill_everywhere(&scene) > 6);
 }
