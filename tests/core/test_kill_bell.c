@@ -1,10 +1,12 @@
 /* A bell's reader, and its ringer, are killed at every testpoint: the next news still arrive. */
 #include <poll.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "announce.h"
 #include "bell.h"
 #include "killing.h"
+#include "testpoint.h"
 
 static struct rchan_bell bell;
 
@@ -125,4 +127,25 @@ TEST(who_announces_is_killed)
 {
     static const struct scene scene = {set_every_record, act_announce, check_announce};
     CHECK(kill_everywhere(&scene) > 6);
+}
+
+/* ---- the reader goes between the ringer's open and its write ---- */
+
+static void close_when_opened(const char *name)
+{
+    if (strcmp(name, "bell: opened") == 0 && bell.fd >= 0) {
+        close(bell.fd);
+        bell.fd = -1;
+    }
+}
+
+TEST(no_signal_kills_who_rings_for_one_who_just_left)
+{
+    struct rchan_channel *channel = set_armed(NULL);
+    rchan_testpoint_hook = close_when_opened;
+    finish_subbuf(channel); /* SIGPIPE would end this process */
+    rchan_testpoint_hook = NULL;
+    CHECK_EQ(bell.fd, -1);
+    CHECK_EQ(fixture_files(), 2);
+    fixture_close(channel);
 }
