@@ -295,7 +295,7 @@ static int map_or_make(struct rchan_channel *channel, uint32_t index, struct rch
 /* A copy of an unnamed channel in another process would get memory of its own: only the maker may. */
 static bool may_make(const struct rchan_channel *channel)
 {
-    return !rchan_load(&channel->header->gate) &&
+    return !(rchan_load(&channel->header->gate) & RCHAN_GATE_SHUT) &&
            (channel->named || (channel->creator && !channel->fork_count));
 }
 

@@ -119,6 +119,8 @@ static void finish_reset(struct rchan_buffer *buffer)
     rchan_store(&block->total_records[0], rchan_load(&block->reset_records));
     rchan_store(&block->total_bytes[0], rchan_load(&block->reset_bytes));
     rchan_store(&block->unfinished_bytes, rchan_load(&block->reset_unfinished));
+    rchan_store(&block->announced, 0);
+    rchan_store(&block->announced_records, 0);
     rchan_store(&block->begun, 0);
     rchan_store(&block->pending, 0);
     rchan_store(&block->started, 0);

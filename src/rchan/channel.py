@@ -25,6 +25,7 @@ from rchan.errors import (
 from rchan.names import CONTROL_SUFFIX, Parent, check_base, directory
 from rchan.reader import Reader
 from rchan.stats import ChannelStats, channel_stats
+from rchan.wakeup import Wakeup, from_bits, to_bits
 
 _OPEN_ATTEMPTS: Final = 16
 _open_channels: "weakref.WeakSet[Channel]" = weakref.WeakSet()
@@ -111,6 +112,24 @@ class Channel(_core.Channel):
     def buffers(self) -> BufferMap:
         """The buffers that exist now, of all processes, by CPU number."""
         return BufferMap(self)
+
+    @property
+    def wakeup(self) -> Wakeup:
+        """When writers wake readers that sleep; may be set at any time, by any process.
+
+        "subbuf": when a sub-buffer is finished (relay's way). "write": at every record as well.
+        ("bytes", n), ("records", n): after n of them in one sub-buffer as well. "never": at no
+        record and no sub-buffer: readers poll. poll() announces what readers were woken for, so
+        unfinished sub-buffers too, unless this is "subbuf". Holds from the next record on. The
+        default and "never" cost a writer nothing; in the others it takes its slower path.
+
+        Setting it raises WrongType, GeometryError (n is not from 1 to 2**24 - 1), ChannelClosed.
+        """
+        return from_bits(self._wakeup)
+
+    @wakeup.setter
+    def wakeup(self, wakeup: Wakeup) -> None:
+        self._wakeup = to_bits(wakeup)
 
     def flush(self) -> None:
         """Finish the current sub-buffer of every buffer, also an empty one (relay_flush).

@@ -16,14 +16,14 @@ CORE = (
     {"owner", "wait", "files"},
     {"books"},
     {"bell"},
-    {"buffer", "consume", "growth", "notice", "poll", "switch", "turn"},
+    {"announce", "buffer", "consume", "growth", "notice", "poll", "switch", "turn"},
     {"attach", "channel", "closing", "handles"},
 )
 
 # Lowest first. A module may import layers below its own; a folder is one name.
 PACKAGE = (
     {"_core", "cpus", "errors"},
-    {"callbacks", "names", "pause", "stats"},
+    {"callbacks", "names", "pause", "stats", "wakeup"},
     {"taken"},
     {"merge"},
     {"reader"},
