@@ -11,7 +11,7 @@ block; others read, poll, map or splice them.
 from importlib.metadata import version as _version
 
 from rchan import _core, errors, relay
-from rchan._core import Attachment, Books, Buffer, Reservation, Subbuf
+from rchan._core import Attachment, Books, Buffer, Reservation, Subbuf, SubbufCopy
 from rchan.callbacks import Callbacks, IsGlobal
 from rchan.catalog import ChannelInfo, list, remove
 from rchan.channel import BufferMap, Channel, create, open
@@ -35,7 +35,9 @@ from rchan.errors import (
     WrongType,
 )
 from rchan.file import RelayFile, open_file
+from rchan.snapshot import Snapshot
 from rchan.stats import ChannelStats, Count, Stats
+from rchan.tap import Missed, Tap
 
 __version__ = _version("rchan")
 
@@ -61,6 +63,7 @@ __all__ = [
     "GeometryError",
     "IncompatibleChannel",
     "IsGlobal",
+    "Missed",
     "NoSpace",
     "NoSuchBuffer",
     "NotPermitted",
@@ -68,9 +71,12 @@ __all__ = [
     "RchanWarning",
     "RelayFile",
     "Reservation",
+    "Snapshot",
     "Stats",
     "Subbuf",
+    "SubbufCopy",
     "SystemFailure",
+    "Tap",
     "Unsupported",
     "WrongType",
     "create",

@@ -15,7 +15,8 @@ CORE = (
     {"handle"},
     {"owner", "wait", "files"},
     {"books"},
-    {"buffer", "consume", "growth", "notice", "poll", "switch", "turn"},
+    {"reach"},
+    {"buffer", "consume", "growth", "notice", "poll", "switch", "tap", "turn"},
     {"attach", "channel", "closing", "handles"},
 )
 
@@ -23,6 +24,8 @@ CORE = (
 PACKAGE = (
     {"_core", "cpus", "errors"},
     {"callbacks", "names", "stats"},
+    {"tap"},
+    {"snapshot"},
     {"channel"},
     {"catalog", "file", "relay"},
     {"__init__"},
