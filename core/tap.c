@@ -264,8 +264,10 @@ bool rchan_tap_ready(const struct rchan_tap *tap)
 {
     const struct rchan_buffer *buffer = tap->buffer;
     uint32_t resets = resets_of(buffer);
+    uint64_t oldest = oldest_whole(buffer->channel, rchan_load(&buffer->block->started));
     /* poll.head: pairs with write.head, commit.head, switch.head, switch.begin */
     uint64_t head = rchan_load_acquire(&buffer->block->head);
     uint64_t next = resets == tap->resets ? tap->next : 0;
-    return !(resets & 1) && rchan_head_produced(buffer->channel, head) > next;
+    uint64_t produced = rchan_head_produced(buffer->channel, head);
+    return !(resets & 1) && produced > next && produced > oldest;
 }

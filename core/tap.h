@@ -61,7 +61,7 @@ bool rchan_tap_copy(struct rchan_tap *tap, struct rchan_copy *copy, uint8_t *to)
 /* Of a tap that came to its cut: missed since the last one delivered. */
 struct rchan_loss rchan_tap_rest(const struct rchan_tap *tap);
 
-/* Is a sub-buffer finished that it has not seen? */
+/* Is there a whole, finished sub-buffer that it has not seen? */
 bool rchan_tap_ready(const struct rchan_tap *tap);
 
 #endif

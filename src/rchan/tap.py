@@ -1,6 +1,8 @@
 """Tap: reading along with a channel without consuming anything."""
 
 from collections.abc import Iterable, Iterator
+from itertools import count
+from time import monotonic
 from typing import Final, Literal, NamedTuple, Self
 
 from rchan import _core
@@ -34,7 +36,7 @@ def check_start(start: str) -> Start:
     """start, if it is one. Raises WrongType."""
     for known in STARTS:
         if start == known:
-            return known  # type: ignore[return-value]
+            return known
     raise WrongType(f"start must be 'unread', 'oldest' or 'now', not {start!r}")
 
 
@@ -57,6 +59,8 @@ class Tap:
         timeout: float | None = None,
     ) -> None:
         """indices: of the buffers to read, None: all. start, timeout: as in `Channel.tap`."""
+        if timeout is not None and not isinstance(timeout, int | float):
+            raise WrongType(f"timeout must be a number of seconds or None, not {timeout!r}")
         self._channel = channel
         self._timeout = timeout
         self._start: Start = check_start(start)
@@ -111,21 +115,25 @@ class Tap:
         return self
 
     def __next__(self) -> _core.SubbufCopy:
-        while True:
+        deadline = None if self._timeout is None else monotonic() + self._timeout
+        for attempt in count():
             final = self._all_final()
             copy = self.poll()
             if copy is not None:
                 return copy
             if self._ended:
-                raise StopIteration
+                break
             if final:
                 self._end()
-            elif not self._wait():
-                raise StopIteration
+            else:
+                left = None if deadline is None else max(0.0, deadline - monotonic())
+                if (attempt and left == 0) or not self._wait(left):
+                    break
+        raise StopIteration
 
-    def _wait(self) -> bool:
+    def _wait(self, timeout: float | None) -> bool:
         taps = tuple(self._taps.values())
-        return self._channel._wait_taps(taps, self._known, self._timeout)
+        return self._channel._wait_taps(taps, self._known, timeout)
 
     def __enter__(self) -> Self:
         return self

@@ -192,6 +192,18 @@ def test_it_goes_on_after_a_timeout():
         assert tap.positions == {0: 1}
 
 
+@pytest.mark.parametrize("timeout", [0, 0.01])
+def test_one_subbuffer_that_is_always_overwritten(timeout):
+    with make(overwrite=True, n_subbufs=1) as channel:
+        tap = channel.tap(timeout=timeout)
+        write(channel, 0, 10)
+        assert list(tap) == []
+        channel.finalize()
+        (copy,) = tap
+        assert numbers(copy.data) == [8, 9]
+        assert copy.missed == (2, 8, 8 * BYTES)
+
+
 def test_a_reset_is_told():
     with make() as channel:
         tap = channel.tap(timeout=0)
