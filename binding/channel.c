@@ -276,6 +276,8 @@ static PyMethodDef methods[] = {
     {"_wait", KEYWORDS(bind_channel_wait), METH_VARARGS | METH_KEYWORDS,
      "Sleep until any buffer polls nonzero; False after timeout seconds."},
     {"_bell", bind_channel_bell, METH_NOARGS, "A new doorbell of the channel, not armed."},
+    {"_wait_taps", bind_channel_wait_taps, METH_VARARGS,
+     "_wait_taps(taps, known, timeout): sleep until one has something, or a buffer is new."},
     {"_flush", KEYWORDS(bind_channel_flush), METH_FASTCALL | METH_KEYWORDS,
      "Finish the current sub-buffers; the list of buffers that were busy."},
     {"_reset", bind_channel_reset, METH_NOARGS,

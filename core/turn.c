@@ -129,7 +129,7 @@ static void finish_reset(struct rchan_buffer *buffer)
     rchan_store(&block->tail, 0);
     TESTPOINT("reset: tail stored");
     rchan_store(&block->head, 0);
-    /* reset.done: pairs with reset.check, books.resetting */
+    /* reset.done: pairs with reset.check, books.resetting, tap.resetting */
     rchan_store_release(&block->resetting, (rchan_load(&block->resetting) | 1) + 1);
 }
 
@@ -145,7 +145,7 @@ static int start_reset(struct rchan_buffer *buffer)
     rchan_store(&block->reset_unfinished, rchan_load(&block->unfinished_bytes) +
                                               (offset > buffer->channel->subbuf_size ? 0 : offset));
     TESTPOINT("reset: sums stored");
-    /* reset.start: pairs with reset.check, books.resetting */
+    /* reset.start: pairs with reset.check, books.resetting, tap.resetting */
     rchan_store_release(&block->resetting, rchan_load(&block->resetting) | 1);
     rchan_full_fence();
     TESTPOINT("reset: started");

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import index as _as_int
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from rchan import _core
 from rchan.callbacks import Callbacks, check_callbacks, hooks
@@ -24,8 +24,13 @@ from rchan.errors import (
 )
 from rchan.names import CONTROL_SUFFIX, Parent, check_base, directory
 from rchan.reader import Reader
+from rchan.snapshot import Snapshot, take_snapshot
 from rchan.stats import ChannelStats, channel_stats
+from rchan.tap import Start, Tap
 from rchan.wakeup import Wakeup, from_bits, to_bits
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer as _Bytes
 
 _OPEN_ATTEMPTS: Final = 16
 _open_channels: "weakref.WeakSet[Channel]" = weakref.WeakSet()
@@ -240,6 +245,33 @@ class Channel(_core.Channel):
     def stats(self) -> ChannelStats:
         """The books, by cause: of each buffer that exists and of all together (relay_stats)."""
         return channel_stats(self._buffers())
+
+    def tap(
+        self,
+        cpus: Iterable[int] | None = None,
+        start: Start = "unread",
+        timeout: float | None = None,
+    ) -> Tap:
+        """Read along without consuming: iterates over copies of finished sub-buffers.
+
+        cpus: only the buffers of these CPUs; None: of all, also of those that come later.
+        start: "unread": where the consumer is, from the beginning of its sub-buffer; "oldest":
+        what is still there, although consumed; "now": the sub-buffer that is being filled.
+        timeout: seconds to wait for the next one; 0: not at all, None: for ever.
+        Raises NoSuchBuffer, WrongType, ChannelBusy (written too fast to find a beginning).
+        """
+        indices = None if cpus is None else {check_cpu(cpu) % self.n_buffers for cpu in cpus}
+        return Tap(self, indices, start, timeout)
+
+    def snapshot(self, start: Start = "oldest", into: "_Bytes | None" = None) -> Snapshot:
+        """Copy everything that is there now, the unfinished sub-buffers too, oldest first.
+
+        Nothing is consumed, and no writer stopped or slowed. start: "oldest", or "unread": what
+        the consumer has not had. into: writable memory for the copies, such as a bytearray that
+        the snapshot before used (whose copies then change); what does not fit goes elsewhere.
+        Raises ChannelBusy (written too fast to find a beginning), CorruptChannel, WrongType.
+        """
+        return take_snapshot(self, start, into)
 
     def producers(self) -> list[int]:
         """Process ids of all attachments to the channel, this one included (for people only)."""

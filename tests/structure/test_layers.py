@@ -15,8 +15,8 @@ CORE = (
     {"handle"},
     {"owner", "wait", "files"},
     {"books"},
-    {"bell"},
-    {"announce", "buffer", "consume", "growth", "notice", "poll", "switch", "turn"},
+    {"bell", "reach"},
+    {"announce", "buffer", "consume", "growth", "notice", "poll", "switch", "tap", "turn"},
     {"attach", "channel", "closing", "handles"},
 )
 
@@ -27,6 +27,8 @@ PACKAGE = (
     {"taken"},
     {"merge"},
     {"reader"},
+    {"tap"},
+    {"snapshot"},
     {"channel"},
     {"catalog", "file", "relay"},
     {"__init__"},
