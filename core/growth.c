@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "bell.h"
 #include "buffer.h"
 #include "clock.h"
 #include "files.h"
@@ -14,7 +15,6 @@
 #include "owner.h"
 #include "switch.h"
 #include "testpoint.h"
-#include "wait.h"
 
 enum { MAKE_AGAIN_NS = 1000000000, MAKE_WAIT_US = 1000000 };
 
@@ -226,7 +226,7 @@ int rchan_buffer_make(struct rchan_channel *channel, int directory, uint32_t ind
     if (!result)
         publish(buffer);
     rchan_give_owner(buffer, &notice);
-    rchan_wake(&channel->header->wake); /* readers of the whole channel: here is one more */
+    rchan_wake_channel(channel); /* readers of the whole channel: here is one more */
     return result;
 }
 

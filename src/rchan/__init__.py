@@ -12,9 +12,10 @@ from importlib.metadata import version as _version
 
 from rchan import _core, errors, relay
 from rchan._core import Attachment, Books, Buffer, Reservation, Subbuf, SubbufCopy
+from rchan.buffers import BufferMap
 from rchan.callbacks import Callbacks, IsGlobal
 from rchan.catalog import ChannelInfo, list, remove
-from rchan.channel import BufferMap, Channel, create, open
+from rchan.channel import Channel, create, open
 from rchan.errors import (
     BadName,
     CallbackFailed,

@@ -2,15 +2,16 @@
 
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from operator import index as _as_int
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from rchan import _core
+from rchan.buffers import BufferMap, check_cpu
 from rchan.callbacks import Callbacks, check_callbacks, hooks
-from rchan.cpus import default_n_buffers, online, possible
+from rchan.cpus import default_n_buffers, online
 from rchan.errors import (
     ChannelBusy,
     ChannelClosed,
@@ -34,59 +35,6 @@ if TYPE_CHECKING:
 
 _OPEN_ATTEMPTS: Final = 16
 _open_channels: "weakref.WeakSet[Channel]" = weakref.WeakSet()
-
-
-def check_cpu(cpu: object) -> int:
-    """The CPU number, if the machine can have such a CPU. Raises WrongType or NoSuchBuffer."""
-    if not isinstance(cpu, int) or isinstance(cpu, bool):
-        raise WrongType(f"a CPU number must be an int, not {type(cpu).__name__}")
-    highest = possible()[-1]
-    if not 0 <= cpu <= highest:
-        raise NoSuchBuffer(f"CPU {cpu} is out of range: the CPUs here are 0 to {highest}")
-    return cpu
-
-
-class BufferMap(Mapping[int, _core.Buffer]):
-    """The buffers of a channel that exist, by CPU number.
-
-    Iteration gives each buffer once, by its index. A lookup takes the number of any CPU: with
-    fewer buffers than CPUs, CPU c uses buffer c mod n_buffers. Raises NoSuchBuffer.
-    """
-
-    __slots__ = ("_buffers", "_n_buffers", "_who")
-
-    def __init__(self, channel: "Channel") -> None:
-        self._buffers = channel._buffers()
-        self._n_buffers = channel.n_buffers
-        self._who = repr(channel.name)
-
-    def __getitem__(self, cpu: int) -> _core.Buffer:
-        buffer = self._buffers.get(check_cpu(cpu) % self._n_buffers)
-        if buffer is None:
-            raise NoSuchBuffer(
-                f"channel {self._who} has no buffer for CPU {cpu} yet: it comes with the first "
-                "write there, or with prepare_cpu"
-            )
-        return buffer
-
-    def __contains__(self, cpu: object) -> bool:
-        try:
-            return check_cpu(cpu) % self._n_buffers in self._buffers
-        except (NoSuchBuffer, WrongType):
-            return False
-
-    def get(self, cpu: int, default: Any = None) -> Any:
-        """The buffer of this CPU, or default."""
-        try:
-            return self[cpu]
-        except (NoSuchBuffer, WrongType):
-            return default
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._buffers)
-
-    def __len__(self) -> int:
-        return len(self._buffers)
 
 
 class Channel(_core.Channel):

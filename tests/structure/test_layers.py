@@ -23,7 +23,7 @@ CORE = (
 # Lowest first. A module may import layers below its own; a folder is one name.
 PACKAGE = (
     {"_core", "cpus", "errors"},
-    {"callbacks", "names", "pause", "stats", "wakeup"},
+    {"buffers", "callbacks", "names", "pause", "stats", "wakeup"},
     {"taken"},
     {"merge"},
     {"reader"},
