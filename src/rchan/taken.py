@@ -211,8 +211,7 @@ class TakenSubbuf:
             done = sub.give_back()
         except BufferError:
             raise self._view_lives() from None
-        if done:
-            self._source.last = sub
+        self._source.last = sub
         self._source.held = None
         return done
 
