@@ -44,10 +44,11 @@ class RelayFile(io.RawIOBase):
         blocking: read and readinto wait until there is something, or the channel is finalized.
         """
         super().__init__()
+        self._buffer: _core.Buffer | None = None  # close() comes also where this fails
+        self._bell: _core.Bell | None = None
         if not isinstance(buffer, _core.Buffer):
             raise WrongType(f"a RelayFile is of a Buffer, not of a {type(buffer).__name__}")
-        self._buffer: _core.Buffer | None = buffer
-        self._bell: _core.Bell | None = None
+        self._buffer = buffer
         self.blocking = bool(blocking)
         self._callbacks = check_callbacks(callbacks)
         self.name = buffer.file_name
