@@ -22,6 +22,7 @@ struct bind_reservation;
 struct bind_state {
     PyObject *errors; /* the module rchan.errors; NULL before set_errors */
     PyTypeObject *attachment, *bell, *books, *buffer, *channel, *memory, *reservation, *subbuf;
+    PyTypeObject *arena, *copy, *tap;
     struct bind_reservation *spare; /* memory of a dead one: reserve() allocates nothing */
 };
 
@@ -29,14 +30,17 @@ struct bind_state {
 extern Py_ssize_t bind_bytes_offset;
 
 /* Each makes a type and stores it in the state. 0, or -1 with an exception. */
+int bind_arena_ready(PyObject *module, struct bind_state *state);
 int bind_attachment_ready(PyObject *module, struct bind_state *state);
 int bind_bell_ready(PyObject *module, struct bind_state *state);
 int bind_books_ready(PyObject *module, struct bind_state *state);
 int bind_buffer_ready(PyObject *module, struct bind_state *state);
 int bind_channel_ready(PyObject *module, struct bind_state *state);
+int bind_copy_ready(PyObject *module, struct bind_state *state);
 int bind_memory_ready(PyObject *module, struct bind_state *state);
 int bind_reservation_ready(PyObject *module, struct bind_state *state);
 int bind_subbuf_ready(PyObject *module, struct bind_state *state);
+int bind_tap_ready(PyObject *module, struct bind_state *state);
 /* The type of a spec, added to the module under `name` unless that is NULL. */
 PyTypeObject *bind_type(PyObject *module, PyType_Spec *spec, const char *name);
 
@@ -131,6 +135,8 @@ PyObject *bind_memory_view(struct bind_buffer *buffer, uint64_t offset, uint64_t
 PyObject *bind_books_new(struct bind_state *state, const struct rchan_books *books);
 /* None if there is no finished sub-buffer. */
 PyObject *bind_subbuf_take(struct bind_buffer *buffer);
+/* start: 'unread', 'oldest' or 'now'. */
+PyObject *bind_buffer_tap(PyObject *buffer, PyObject *start);
 PyObject *bind_reserve(struct bind_channel *channel, int64_t cpu, uint64_t length);
 
 /* Calls that use channel->open come between these two: close() in another thread waits. */
@@ -177,6 +183,7 @@ PyObject *bind_channel_run_wakeups(PyObject *self, PyObject *unused);
 PyObject *bind_channel_bell(PyObject *self, PyObject *unused);
 PyObject *bind_buffer_bell(PyObject *self, PyObject *unused);
 PyObject *bind_buffer_wait(PyObject *self, PyObject *args, PyObject *names);
+PyObject *bind_channel_wait_taps(PyObject *self, PyObject *args);
 extern PyGetSetDef bind_channel_properties[];
 extern PyGetSetDef bind_buffer_properties[];
 
@@ -192,6 +199,9 @@ bool bind_hooks_any(const struct bind_attachment *attachment);
 /* What create_buf_file raises in this thread goes to *place, until set to another (NULL: it is
  * reported as unraisable). The place before. */
 PyObject **bind_hooks_raise_into(PyObject **place);
+
+/* Sleep on `wake` until look(object) is nonzero: its value, 0: time is up, -1: an exception. */
+int64_t bind_sleep(rchan_a64 *wake, uint32_t (*look)(void *), void *object, int64_t timeout_ns);
 
 /* Without the interpreter lock in between; hooks that run there take it for themselves. */
 void bind_release(void);

@@ -265,6 +265,7 @@ static PyMethodDef methods[] = {
     {"wait", (PyCFunction)(void (*)(void))bind_buffer_wait, METH_VARARGS | METH_KEYWORDS,
      "wait(timeout=None): sleep until poll() is nonzero; its mask, or 0 after timeout seconds."},
     {"take", take, METH_NOARGS, "take(): the oldest finished sub-buffer, held, or None."},
+    {"tap", bind_buffer_tap, METH_O, "tap(start): a Tap from 'unread', 'oldest' or 'now' on."},
     {"consumed", consumed, METH_O, "consumed(count): count so many more sub-buffers as read."},
     {"flush", flush, METH_NOARGS, "flush(): finish the current sub-buffer, also an empty one."},
     {"_finish", finish, METH_VARARGS,

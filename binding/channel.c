@@ -15,9 +15,12 @@ static PyObject *write_refused(struct bind_channel *self, enum rchan_outcome out
     return Py_NewRef(Py_False);
 }
 
+typedef enum rchan_outcome (*write_function)(struct rchan_channel *, int64_t, const void *,
+                                             uint64_t);
+
 /* Any bytes-like object, any CPU. */
-static PyObject *write_any(struct bind_channel *self, PyObject *const *args, Py_ssize_t n_args,
-                           PyObject *given)
+static PyObject *write_with(write_function write, struct bind_channel *self, PyObject *const *args,
+                            Py_ssize_t n_args, PyObject *given)
 {
     static const char *const names[] = {"data", "cpu"};
     PyObject *values[2];
@@ -31,7 +34,7 @@ static PyObject *write_any(struct bind_channel *self, PyObject *const *args, Py_
     enum rchan_outcome outcome = RCHAN_STORED;
     if (core) {
         bind_channel_enter(self);
-        outcome = rchan_write(core, cpu, view.buf, (uint64_t)view.len);
+        outcome = write(core, cpu, view.buf, (uint64_t)view.len);
         bind_channel_leave(self);
     }
     PyBuffer_Release(&view);
@@ -45,13 +48,19 @@ static PyObject *write_record(PyObject *object, PyObject *const *args, Py_ssize_
 {
     struct bind_channel *self = SELF(object);
     if (rchan_unlikely(n_args != 1 || given || !Py_IS_TYPE(args[0], &PyBytes_Type) || !self->open))
-        return write_any(self, args, n_args, given);
+        return write_with(rchan_write, self, args, n_args, given);
     bind_channel_enter(self);
     enum rchan_outcome outcome = rchan_write(self->open, -1, (char *)args[0] + bind_bytes_offset,
                                              (uint64_t)Py_SIZE(args[0]));
     bind_channel_leave(self);
     return rchan_likely(outcome == RCHAN_STORED) ? Py_NewRef(Py_True)
                                                  : write_refused(self, outcome);
+}
+
+static PyObject *write_and_wake(PyObject *object, PyObject *const *args, Py_ssize_t n_args,
+                                PyObject *given)
+{
+    return write_with(rchan_write_and_wake, SELF(object), args, n_args, given);
 }
 
 static PyObject *reserve(PyObject *object, PyObject *const *args, Py_ssize_t n_args,
@@ -207,6 +216,9 @@ static const char write_doc[] =
     "Store one record; never blocks (relay_write). False: dropped and counted.\n\n"
     "data: bytes-like, at most subbuf_size bytes. cpu: whose buffer; None: this CPU's.\n"
     "Raises WrongType, NoSuchBuffer (no such CPU), ChannelClosed, CorruptChannel.";
+static const char write_and_wake_doc[] =
+    "write_and_wake($self, /, data, cpu=None)\n--\n\n"
+    "Like write; a record that was stored wakes the readers, whatever `wakeup` says.";
 static const char reserve_doc[] =
     "reserve($self, /, length, cpu=None)\n--\n\n"
     "A record to be filled in in place, in a with block (relay_reserve).\n\n"
@@ -252,6 +264,7 @@ static PyObject *init_subclass(PyObject *type, PyObject *unused)
 static PyMethodDef methods[] = {
     WRITE,
     RESERVE,
+    {"write_and_wake", KEYWORDS(write_and_wake), METH_FASTCALL | METH_KEYWORDS, write_and_wake_doc},
     {"__init_subclass__", init_subclass, METH_CLASS | METH_NOARGS, NULL},
     {"_create", KEYWORDS(bind_channel_create),
      METH_CLASS | METH_METHOD | METH_FASTCALL | METH_KEYWORDS, NULL},
@@ -263,6 +276,8 @@ static PyMethodDef methods[] = {
     {"_wait", KEYWORDS(bind_channel_wait), METH_VARARGS | METH_KEYWORDS,
      "Sleep until any buffer polls nonzero; False after timeout seconds."},
     {"_bell", bind_channel_bell, METH_NOARGS, "A new doorbell of the channel, not armed."},
+    {"_wait_taps", bind_channel_wait_taps, METH_VARARGS,
+     "_wait_taps(taps, known, timeout): sleep until one has something, or a buffer is new."},
     {"_flush", KEYWORDS(bind_channel_flush), METH_FASTCALL | METH_KEYWORDS,
      "Finish the current sub-buffers; the list of buffers that were busy."},
     {"_reset", bind_channel_reset, METH_NOARGS,

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "../core/announce.h"
+
 #define SELF(object) ((struct bind_channel *)(object))
 
 /* ---- operations ---- */
@@ -315,6 +317,24 @@ static PyObject *get_owner_wait(PyObject *object, void *closure)
     return core ? PyFloat_FromDouble(core->owner_wait_us / 1e6) : NULL;
 }
 
+static PyObject *get_wakeup(PyObject *object, void *closure)
+{
+    (void)closure;
+    struct rchan_channel *core = bind_channel_attached(SELF(object));
+    return core ? PyLong_FromUnsignedLong(rchan_wakeup_mode(core)) : NULL;
+}
+
+static int set_wakeup(PyObject *object, PyObject *value, void *closure)
+{
+    (void)closure;
+    uint64_t mode;
+    struct rchan_channel *core = bind_channel_open(SELF(object));
+    if (!core || !value || !bind_get_u64(SELF(object)->state, value, "wakeup", &mode))
+        return -1;
+    rchan_wakeup_set(core, (uint32_t)mode & ~(uint32_t)RCHAN_GATE_SHUT);
+    return 0;
+}
+
 static PyObject *get_attachment(PyObject *object, void *closure)
 {
     (void)closure;
@@ -343,6 +363,7 @@ PyGetSetDef bind_channel_properties[] = {
     TRUTH("orphaned", ORPHANED, NULL, "no process is attached but this one"),
     TRUTH("overwrite", OVERWRITE, NULL, "the newest records are kept, not the oldest"),
     TRUTH("_defer_wakeups", DEFER_WAKEUPS, set_truth, NULL),
+    {"_wakeup", get_wakeup, set_wakeup, "when readers are woken: bits of the gate", NULL},
     {"closed", get_closed, NULL, "close or detach was called", NULL},
     {"base", get_base, NULL, "the channel's name; None: buffer-only", NULL},
     {"directory", get_directory, NULL, "absolute path", NULL},

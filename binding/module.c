@@ -101,16 +101,19 @@ static int module_exec(PyObject *module)
     struct bind_state *state = PyModule_GetState(module);
     if (find_bytes_offset() || add_constants(module))
         return -1;
-    return bind_attachment_ready(module, state) || bind_bell_ready(module, state) ||
-           bind_books_ready(module, state) || bind_buffer_ready(module, state) ||
-           bind_channel_ready(module, state) || bind_memory_ready(module, state) ||
-           bind_reservation_ready(module, state) || bind_subbuf_ready(module, state);
+    return bind_arena_ready(module, state) || bind_attachment_ready(module, state) ||
+           bind_bell_ready(module, state) || bind_books_ready(module, state) ||
+           bind_buffer_ready(module, state) || bind_channel_ready(module, state) ||
+           bind_copy_ready(module, state) || bind_memory_ready(module, state) ||
+           bind_reservation_ready(module, state) || bind_subbuf_ready(module, state) ||
+           bind_tap_ready(module, state);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     struct bind_state *state = PyModule_GetState(module);
     Py_VISIT(state->errors);
+    Py_VISIT(state->arena);
     Py_VISIT(state->attachment);
     Py_VISIT(state->bell);
     Py_VISIT(state->books);
@@ -118,7 +121,9 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->channel);
     Py_VISIT(state->memory);
     Py_VISIT(state->reservation);
+    Py_VISIT(state->copy);
     Py_VISIT(state->subbuf);
+    Py_VISIT(state->tap);
     if (state->spare)
         Py_VISIT(Py_TYPE((PyObject *)state->spare));
     return 0;
@@ -128,6 +133,7 @@ static int module_clear(PyObject *module)
 {
     struct bind_state *state = PyModule_GetState(module);
     Py_CLEAR(state->errors);
+    Py_CLEAR(state->arena);
     Py_CLEAR(state->attachment);
     Py_CLEAR(state->bell);
     Py_CLEAR(state->books);
@@ -135,7 +141,9 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->channel);
     Py_CLEAR(state->memory);
     Py_CLEAR(state->reservation);
+    Py_CLEAR(state->copy);
     Py_CLEAR(state->subbuf);
+    Py_CLEAR(state->tap);
     bind_reservation_free_spare(state);
     return 0;
 }

@@ -49,6 +49,12 @@ static int64_t sleep_until_found(struct sleep *sleep)
     return found;
 }
 
+int64_t bind_sleep(rchan_a64 *wake, uint32_t (*look)(void *), void *object, int64_t timeout_ns)
+{
+    struct sleep sleep = {wake, look, object, timeout_ns};
+    return sleep_until_found(&sleep);
+}
+
 static bool get_timeout(struct bind_state *state, PyObject *args, PyObject *names, int64_t *left)
 {
     static char *keywords[] = {(char *)"timeout", NULL};

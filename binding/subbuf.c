@@ -65,7 +65,10 @@ static bool may_end(struct bind_subbuf *self)
 static bool end(struct bind_subbuf *self, bool consumed, uint64_t length)
 {
     struct bind_buffer *buffer = self->buffer;
+    /* The reader's own last look decides whether it counts as read, not this one. */
+    bool good = self->core.good;
     self->whole = rchan_subbuf_whole(&self->core);
+    self->core.good = good;
     self->buffer = NULL;
     bool done = consumed;
     if (consumed)

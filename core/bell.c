@@ -301,6 +301,7 @@ static enum ring ring_fifo(int directory, const char *name)
     if (fd < 0)
         return errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EINTR ? NOT_NOW
                                                                                        : NOBODY;
+    TESTPOINT("bell: opened");
     int result = fstat(fd, &found) == 0 && is_bell(&found) ? write_quietly(fd) : -EPIPE;
     close(fd);
     return result == -EPIPE ? NOBODY : RUNG;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "announce.h"
 #include "books.h"
 #include "clock.h"
 #include "cpu.h"
@@ -177,7 +178,7 @@ static enum rchan_outcome make_room(struct rchan_buffer *buffer, uint64_t length
     struct rchan_channel *channel = buffer->channel;
     struct rchan_block *block = buffer->block;
     uint32_t forks = channel->fork_count;
-    if (rchan_load(&channel->header->gate))
+    if (rchan_load(&channel->header->gate) & RCHAN_GATE_SHUT)
         return drop(buffer, RCHAN_DROP_DISABLED, length);
     if (length > channel->subbuf_size)
         return drop(buffer, RCHAN_DROP_TOO_BIG, length);
@@ -294,6 +295,9 @@ bool rchan_commit(struct rchan_reservation *place, uint64_t length)
         return false;
     commit(buffer, place->head, length < place->length ? length : place->length);
     TESTPOINT("write: committed");
+    if (length &&
+        (place->announce || rchan_load(&buffer->channel->header->gate) & RCHAN_GATE_ANNOUNCE))
+        rchan_announce(buffer, &place->notice, place->announce);
     struct rchan_block *block = buffer->block;
     if (rchan_load(&block->stalled_owner) == rchan_load(&block->owner))
         rchan_store(&block->stalled_owner, 0); /* not stalled after all */
@@ -307,23 +311,32 @@ void rchan_abort(struct rchan_reservation *place)
 }
 
 static enum rchan_outcome write_owned(struct rchan_buffer *buffer, const void *data,
-                                      uint64_t length)
+                                      uint64_t length, bool announce)
 {
     struct rchan_reservation place = {0};
     enum rchan_outcome outcome = reserve_owned(buffer, length, &place);
     if (outcome != RCHAN_STORED)
         return outcome;
+    place.announce = announce;
     memcpy(place.data, data, length);
     rchan_commit(&place, length);
     return RCHAN_STORED;
 }
 
 static enum rchan_outcome write_slow(struct rchan_channel *channel, int64_t cpu, const void *data,
-                                     uint64_t length)
+                                     uint64_t length, bool announce)
 {
     struct rchan_buffer *buffer;
     enum rchan_outcome outcome = own_for_record(channel, cpu, length, &buffer);
-    return outcome == RCHAN_STORED ? write_owned(buffer, data, length) : outcome;
+    return outcome == RCHAN_STORED ? write_owned(buffer, data, length, announce) : outcome;
+}
+
+enum rchan_outcome rchan_write_and_wake(struct rchan_channel *channel, int64_t cpu,
+                                        const void *data, uint64_t length)
+{
+    struct rchan_buffer *buffer = fast_buffer(channel, cpu);
+    return buffer ? write_owned(buffer, data, length, true)
+                  : write_slow(channel, cpu, data, length, true);
 }
 
 /* ---- the fast path ---- */
@@ -335,7 +348,7 @@ static inline bool fast_room(const struct rchan_channel *channel, const struct r
     uint64_t offset = head & channel->offset_mask;
     return length - 1 < channel->subbuf_size && offset && offset + length <= channel->subbuf_size &&
            head >> channel->shift == buffer->cached_produced && buffer->cached_subbuf &&
-           !rchan_load(&channel->header->gate);
+           !(rchan_load(&channel->header->gate) & RCHAN_GATE_SLOW);
 }
 
 /* Would asking the client or looking for room change nothing? */
@@ -354,7 +367,7 @@ static inline enum rchan_outcome refuse_fast(struct rchan_buffer *buffer, uint64
 {
     struct rchan_channel *channel = buffer->channel;
     unsigned cause = RCHAN_DROP_DISABLED;
-    if (!rchan_load(&channel->header->gate)) {
+    if (!(rchan_load(&channel->header->gate) & RCHAN_GATE_SHUT)) {
         if (!still_full(channel, buffer->block, head, length))
             return RCHAN_STORED;
         cause = RCHAN_DROP_FULL;
@@ -369,7 +382,7 @@ enum rchan_outcome rchan_write(struct rchan_channel *channel, int64_t cpu, const
 {
     struct rchan_buffer *buffer = fast_buffer(channel, cpu);
     if (rchan_unlikely(!buffer))
-        return write_slow(channel, cpu, data, length);
+        return write_slow(channel, cpu, data, length, false);
     struct rchan_block *block = buffer->block;
     uint64_t head = rchan_load(&block->head);
     if (rchan_likely(fast_room(channel, buffer, head, length))) {
@@ -386,5 +399,5 @@ enum rchan_outcome rchan_write(struct rchan_channel *channel, int64_t cpu, const
         return RCHAN_STORED;
     }
     enum rchan_outcome refusal = refuse_fast(buffer, head, length);
-    return refusal == RCHAN_STORED ? write_owned(buffer, data, length) : refusal;
+    return refusal == RCHAN_STORED ? write_owned(buffer, data, length, false) : refusal;
 }

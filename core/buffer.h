@@ -18,11 +18,15 @@ struct rchan_reservation {
     uint64_t length;
     uint64_t head;       /* the word to commit on top of */
     uint32_t fork_count; /* a fork since then: it is the parent's, not ours */
+    bool announce;       /* wake readers at the commit */
     struct rchan_notice notice;
 };
 
 enum rchan_outcome rchan_write(struct rchan_channel *channel, int64_t cpu, const void *data,
                                uint64_t length);
+/* The same; stored, it wakes readers whatever the channel's wake-up mode is. */
+enum rchan_outcome rchan_write_and_wake(struct rchan_channel *channel, int64_t cpu,
+                                        const void *data, uint64_t length);
 enum rchan_outcome rchan_reserve(struct rchan_channel *channel, int64_t cpu, uint64_t length,
                                  struct rchan_reservation *reservation);
 /* Publish the first `length` bytes as one record. False: void since a fork; nothing done. */

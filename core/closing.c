@@ -28,7 +28,7 @@ void rchan_channel_enable(struct rchan_channel *channel, bool enabled)
 
 bool rchan_channel_enabled(const struct rchan_channel *channel)
 {
-    return !rchan_load(&channel->header->gate);
+    return !(rchan_load(&channel->header->gate) & RCHAN_GATE_SHUT);
 }
 
 bool rchan_channel_finalized(const struct rchan_channel *channel)

@@ -7,6 +7,7 @@
 #include "books.h"
 #include "buffer.h"
 #include "owner.h"
+#include "reach.h"
 #include "testpoint.h"
 
 enum {
@@ -72,57 +73,15 @@ static void position_commit(struct position *at)
     rchan_store(&next->discarded_bytes, at->sums.discarded_bytes);
     rchan_store(&next->tail, tail);
     TESTPOINT("read: account stored");
-    /* read.commit: pairs with switch.tail, books.tail, poll.tail */
+    /* read.commit: pairs with switch.tail, books.tail, poll.tail, tap.tail */
     rchan_store_release(&block->tail, tail);
     at->committed = tail;
     TESTPOINT("read: committed");
 }
 
-/* How far the writer is. Bytes below `end` of sub-buffer `subbuf` may be copied. */
-struct reach {
-    uint64_t started, produced, end;
-    bool finished;
-};
-
-static bool whole(const struct position *at, uint64_t started)
-{
-    return (int64_t)(started - at->subbuf) < (int64_t)at->buffer->channel->n_subbufs;
-}
-
 static bool still_whole(const struct position *at)
 {
-    rchan_load_fence();
-    return whole(at, rchan_load(&at->buffer->block->started));
-}
-
-static int reach_load(const struct position *at, struct reach *reach)
-{
-    const struct rchan_channel *channel = at->buffer->channel;
-    struct rchan_block *block = at->buffer->block;
-    /* read.started: pairs with switch.started */
-    reach->started = rchan_load_acquire(&block->started);
-    /* read.head: pairs with write.head, commit.head, switch.head, switch.begin */
-    uint64_t head = rchan_load_acquire(&block->head), offset = rchan_head_offset(channel, head);
-    reach->produced = rchan_head_produced(channel, head);
-    reach->finished = at->subbuf < reach->produced;
-    reach->end = offset > channel->subbuf_size ? 0 : offset;
-    if (offset > channel->full || at->subbuf > reach->produced || reach->started > reach->produced)
-        return -EBADMSG;
-    /* A finished sub-buffer was started once: so no more than n_subbufs of them are there to read. */
-    rchan_load_fence();
-    if (reach->produced > rchan_load(&block->started) + 1)
-        return -EBADMSG;
-    if (reach->finished) {
-        uint64_t padding = rchan_load(&block->meta[at->subbuf % channel->n_subbufs].padding);
-        reach->end = channel->subbuf_size - padding;
-        if (padding > channel->subbuf_size) {
-            reach->end = 0;
-            if (still_whole(at))
-                return -EBADMSG;
-            reach->started = rchan_load(&block->started);
-        }
-    }
-    return 0;
+    return rchan_still_whole(at->buffer, at->subbuf);
 }
 
 static void add_overwritten(struct position *at, uint64_t records, uint64_t bytes)
@@ -136,18 +95,6 @@ static void add_overwritten(struct position *at, uint64_t records, uint64_t byte
         sums->overwritten_bytes += bytes - gone;
 }
 
-/* Sums before sub-buffer at->subbuf. False: the writer turned a page meanwhile, or it is lost. */
-static bool start_known(const struct position *at, uint64_t *records, uint64_t *bytes)
-{
-    const struct rchan_channel *channel = at->buffer->channel;
-    struct rchan_block *block = at->buffer->block;
-    /* read.start: pairs with switch.head, switch.begin */
-    uint64_t produced = rchan_head_produced(channel, rchan_load_acquire(&block->head));
-    if (!rchan_start_of(channel, block, produced, at->subbuf, records, bytes) || !still_whole(at))
-        return false;
-    return rchan_head_produced(channel, rchan_load(&block->head)) == produced;
-}
-
 /* What lies between the account and the start of `subbuf` was overwritten. */
 static void lap_to(struct position *at, uint64_t subbuf)
 {
@@ -155,18 +102,18 @@ static void lap_to(struct position *at, uint64_t subbuf)
     uint64_t records, bytes;
     target.subbuf = subbuf;
     target.bytes = 0;
-    if (!start_known(&target, &records, &bytes))
+    if (!rchan_start_known(target.buffer, target.subbuf, &records, &bytes))
         return;
     add_overwritten(&target, records, bytes);
     *at = target;
 }
 
 /* Bring the position to a sub-buffer that is whole. 0; -EBADMSG; -EAGAIN: overtaken all the time. */
-static int catch_up(struct position *at, struct reach *reach)
+static int catch_up(struct position *at, struct rchan_reach *reach)
 {
     for (int laps = 0; laps < MAX_LAPS; laps++) {
-        int result = reach_load(at, reach);
-        if (result || whole(at, reach->started))
+        int result = rchan_reach_load(at->buffer, at->subbuf, reach);
+        if (result || rchan_whole(at->buffer->channel, at->subbuf, reach->started))
             return result;
         lap_to(at, reach->started - at->buffer->channel->n_subbufs + 1);
     }
@@ -184,7 +131,7 @@ static void consume_rest(struct position *at, uint64_t end)
 }
 
 /* Copy within one sub-buffer. Bytes copied; 0: none there; -EAGAIN: overwritten, try again. */
-static int64_t read_some(struct position *at, const struct reach *reach, uint8_t *to,
+static int64_t read_some(struct position *at, const struct rchan_reach *reach, uint8_t *to,
                          uint64_t count)
 {
     struct rchan_buffer *buffer = at->buffer;
@@ -220,7 +167,7 @@ static uint64_t rounds(const struct position *at)
 static int64_t read_all(struct position *at, uint8_t *to, uint64_t count)
 {
     uint64_t done = 0, idle = 0;
-    struct reach reach;
+    struct rchan_reach reach;
     while (done < count && idle <= rounds(at)) {
         int result = catch_up(at, &reach);
         if (result)
@@ -254,7 +201,7 @@ int64_t rchan_read(struct rchan_buffer *buffer, void *to, uint64_t count)
 int rchan_settle_lap(struct rchan_buffer *buffer)
 {
     struct position at;
-    struct reach reach;
+    struct rchan_reach reach;
     int result = position_load(buffer, &at);
     if (!result)
         result = catch_up(&at, &reach);
@@ -265,7 +212,8 @@ int rchan_settle_lap(struct rchan_buffer *buffer)
 
 /* ---- whole sub-buffers ---- */
 
-static void describe(const struct position *at, const struct reach *reach, struct rchan_subbuf *out)
+static void describe(const struct position *at, const struct rchan_reach *reach,
+                     struct rchan_subbuf *out)
 {
     struct rchan_buffer *buffer = at->buffer;
     const struct rchan_channel *channel = buffer->channel;
@@ -288,7 +236,7 @@ static void describe(const struct position *at, const struct reach *reach, struc
 }
 
 /* Stand before a finished sub-buffer with something in it. 1; 0: there is none; or an error. */
-static int find_finished(struct position *at, struct reach *reach)
+static int find_finished(struct position *at, struct rchan_reach *reach)
 {
     for (uint64_t round = 0; round <= rounds(at); round++) {
         int result = catch_up(at, reach);
@@ -312,7 +260,7 @@ static int find_finished(struct position *at, struct reach *reach)
 int rchan_subbuf_take(struct rchan_buffer *buffer, struct rchan_subbuf *out)
 {
     struct position at;
-    struct reach reach;
+    struct rchan_reach reach;
     int result = own_reader(buffer);
     if (result)
         return result;
@@ -385,7 +333,7 @@ void rchan_subbuf_put_down(struct rchan_subbuf *subbuf)
 /* Past everything up to sub-buffer `to`: what is still there counts as consumed. */
 static int skip_to(struct position *at, uint64_t to)
 {
-    struct reach reach;
+    struct rchan_reach reach;
     struct position here = *at, there;
     uint64_t records, bytes;
     int result = catch_up(&here, &reach);
@@ -395,7 +343,7 @@ static int skip_to(struct position *at, uint64_t to)
     there.subbuf = to;
     there.bytes = 0;
     if (to > here.subbuf) {
-        if (!start_known(&there, &records, &bytes))
+        if (!rchan_start_known(there.buffer, there.subbuf, &records, &bytes))
             return -EAGAIN;
         struct rchan_sums *sums = &there.sums;
         sums->consumed_records = records - sums->overwritten_records - sums->discarded_records;

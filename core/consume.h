@@ -10,7 +10,8 @@ enum { RCHAN_POLLIN = 1, RCHAN_POLLERR = 8, RCHAN_POLLRDNORM = 64 };
  * Bytes copied (0: nothing there), -EAGAIN: another reader has the buffer, -EBADMSG: corrupt. */
 int64_t rchan_read(struct rchan_buffer *buffer, void *to, uint64_t count);
 
-/* finalized: ERR; else IN|RDNORM exactly when produced != consumed; else 0. */
+/* finalized: ERR; else IN|RDNORM exactly when produced != consumed, or when something unread was
+ * announced (by another wake-up mode than relay's); else 0. */
 uint32_t rchan_poll(const struct rchan_buffer *buffer);
 
 /* One finished sub-buffer (or what is left of it), held by the caller until given back. */

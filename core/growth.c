@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "bell.h"
 #include "buffer.h"
 #include "clock.h"
 #include "files.h"
@@ -14,7 +15,6 @@
 #include "owner.h"
 #include "switch.h"
 #include "testpoint.h"
-#include "wait.h"
 
 enum { MAKE_AGAIN_NS = 1000000000, MAKE_WAIT_US = 1000000 };
 
@@ -226,7 +226,7 @@ int rchan_buffer_make(struct rchan_channel *channel, int directory, uint32_t ind
     if (!result)
         publish(buffer);
     rchan_give_owner(buffer, &notice);
-    rchan_wake(&channel->header->wake); /* readers of the whole channel: here is one more */
+    rchan_wake_channel(channel); /* readers of the whole channel: here is one more */
     return result;
 }
 
@@ -295,7 +295,7 @@ static int map_or_make(struct rchan_channel *channel, uint32_t index, struct rch
 /* A copy of an unnamed channel in another process would get memory of its own: only the maker may. */
 static bool may_make(const struct rchan_channel *channel)
 {
-    return !rchan_load(&channel->header->gate) &&
+    return !(rchan_load(&channel->header->gate) & RCHAN_GATE_SHUT) &&
            (channel->named || (channel->creator && !channel->fork_count));
 }
 

@@ -41,8 +41,17 @@
 
 /* header.state. CHANGING: being created, given late files, or removed */
 enum { RCHAN_CHANGING = 0, RCHAN_LIVE = 1 };
-/* header.gate: nonzero shuts writers out */
-enum { RCHAN_GATE_DISABLED = 1, RCHAN_GATE_FINALIZED = 2 };
+/* header.gate: what stops the writers' fast path, and when readers are woken besides at switches */
+enum {
+    RCHAN_GATE_DISABLED = 1,
+    RCHAN_GATE_FINALIZED = 2,
+    RCHAN_GATE_SHUT = RCHAN_GATE_DISABLED | RCHAN_GATE_FINALIZED,
+    RCHAN_GATE_ANNOUNCE = 4, /* after `gate >> RCHAN_GATE_COUNT_SHIFT` records (or bytes) as well */
+    RCHAN_GATE_SLOW = RCHAN_GATE_SHUT | RCHAN_GATE_ANNOUNCE,
+    RCHAN_GATE_NEVER = 8, /* not even at switches */
+    RCHAN_GATE_BYTES = 16,
+};
+#define RCHAN_GATE_COUNT_SHIFT 8
 /* header.flags */
 enum { RCHAN_OVERWRITE = 1 };
 /* the owner-counted drop causes; "contended" is counted without the owner word */
@@ -157,9 +166,11 @@ struct rchan_block {
     rchan_a64 wakeups; /* switches that found a sleeper */
     rchan_a64
         unfinished_bytes; /* written, but never part of a finished sub-buffer: lost to resets */
-    rchan_a64 reset_unfinished; /* what unfinished_bytes is after the reset under way */
-    rchan_a64 file_identity;    /* of the buffer's file, stored before it gets its name */
-    uint8_t reserved5[24];
+    rchan_a64 reset_unfinished;  /* what unfinished_bytes is after the reset under way */
+    rchan_a64 file_identity;     /* of the buffer's file, stored before it gets its name */
+    rchan_a64 announced;         /* the `head` that readers were last woken for between switches */
+    rchan_a64 announced_records; /* of its sub-buffer, up to there */
+    uint8_t reserved5[8];
     /* lines 6 to 8: the reader's */
     rchan_a64 reader;
     rchan_a64 tail;

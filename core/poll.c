@@ -2,6 +2,15 @@
 #include "buffer.h"
 #include "consume.h"
 
+/* Something of an unfinished sub-buffer that a writer woke readers for, and nobody has read. */
+static bool announced(const struct rchan_buffer *buffer)
+{
+    struct rchan_block *block = buffer->block;
+    /* poll.announced: pairs with announce.store */
+    uint64_t word = rchan_load_acquire(&block->announced);
+    return word > rchan_load(&block->tail) && word <= rchan_load(&block->head);
+}
+
 static uint64_t unread_subbufs(const struct rchan_buffer *buffer)
 {
     const struct rchan_channel *channel = buffer->channel;
@@ -16,7 +25,7 @@ uint32_t rchan_poll(const struct rchan_buffer *buffer)
     /* poll.finalized: pairs with finalize.store */
     if (rchan_load_acquire(&buffer->block->finalized))
         return RCHAN_POLLERR;
-    return unread_subbufs(buffer) ? RCHAN_POLLIN | RCHAN_POLLRDNORM : 0;
+    return unread_subbufs(buffer) || announced(buffer) ? RCHAN_POLLIN | RCHAN_POLLRDNORM : 0;
 }
 
 bool rchan_buffer_is_full(const struct rchan_buffer *buffer)

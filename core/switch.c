@@ -1,10 +1,10 @@
 /* Finishing a sub-buffer and starting the next. docs/protocol.md, "Switch". */
 #include "switch.h"
 
+#include "announce.h"
 #include "books.h"
 #include "clock.h"
 #include "testpoint.h"
-#include "wait.h"
 
 /* Callbacks that are running in this thread, innermost first. */
 struct frame {
@@ -64,21 +64,6 @@ static void finish_meta(struct rchan_buffer *buffer, uint64_t produced, uint64_t
     rchan_store(&block->total_bytes[next], rchan_load(&block->total_bytes[now]) + offset);
 }
 
-static void ask_for_wakeup(struct rchan_buffer *buffer, struct rchan_notice *notice)
-{
-    struct rchan_header *header = buffer->channel->header;
-    rchan_full_fence();
-    if (rchan_wake_wanted(&buffer->block->wake)) {
-        rchan_store(&buffer->block->wakeups, rchan_load(&buffer->block->wakeups) + 1);
-        rchan_wake_ask(&buffer->block->wake);
-        notice->wake = true;
-    }
-    if (rchan_wake_wanted(&header->wake)) {
-        rchan_wake_ask(&header->wake);
-        notice->wake = true;
-    }
-}
-
 /* Step 1: sub-buffer `produced` is finished and readable. */
 static void finish(struct rchan_buffer *buffer, uint64_t produced, uint64_t offset,
                    struct rchan_notice *notice)
@@ -92,7 +77,8 @@ static void finish(struct rchan_buffer *buffer, uint64_t produced, uint64_t offs
     rchan_store_release(&buffer->block->head,
                         rchan_head_word(channel, produced + 1, channel->full));
     TESTPOINT("switch: finished");
-    ask_for_wakeup(buffer, notice);
+    if (!(rchan_load(&channel->header->gate) & RCHAN_GATE_NEVER))
+        rchan_ask_for_wakeup(buffer, notice);
     notice->delivered = true;
     notice->delivered_subbuf = (uint32_t)(produced % channel->n_subbufs);
 }

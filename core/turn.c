@@ -119,6 +119,8 @@ static void finish_reset(struct rchan_buffer *buffer)
     rchan_store(&block->total_records[0], rchan_load(&block->reset_records));
     rchan_store(&block->total_bytes[0], rchan_load(&block->reset_bytes));
     rchan_store(&block->unfinished_bytes, rchan_load(&block->reset_unfinished));
+    rchan_store(&block->announced, 0);
+    rchan_store(&block->announced_records, 0);
     rchan_store(&block->begun, 0);
     rchan_store(&block->pending, 0);
     rchan_store(&block->started, 0);
@@ -127,7 +129,7 @@ static void finish_reset(struct rchan_buffer *buffer)
     rchan_store(&block->tail, 0);
     TESTPOINT("reset: tail stored");
     rchan_store(&block->head, 0);
-    /* reset.done: pairs with reset.check, books.resetting */
+    /* reset.done: pairs with reset.check, books.resetting, tap.resetting */
     rchan_store_release(&block->resetting, (rchan_load(&block->resetting) | 1) + 1);
 }
 
@@ -143,7 +145,7 @@ static int start_reset(struct rchan_buffer *buffer)
     rchan_store(&block->reset_unfinished, rchan_load(&block->unfinished_bytes) +
                                               (offset > buffer->channel->subbuf_size ? 0 : offset));
     TESTPOINT("reset: sums stored");
-    /* reset.start: pairs with reset.check, books.resetting */
+    /* reset.start: pairs with reset.check, books.resetting, tap.resetting */
     rchan_store_release(&block->resetting, rchan_load(&block->resetting) | 1);
     rchan_full_fence();
     TESTPOINT("reset: started");

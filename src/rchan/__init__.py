@@ -11,10 +11,11 @@ block; others read, poll, map or splice them.
 from importlib.metadata import version as _version
 
 from rchan import _core, errors, relay
-from rchan._core import Attachment, Books, Buffer, Reservation, Subbuf
+from rchan._core import Attachment, Books, Buffer, Reservation, Subbuf, SubbufCopy
+from rchan.buffers import BufferMap
 from rchan.callbacks import Callbacks, IsGlobal
 from rchan.catalog import ChannelInfo, list, remove
-from rchan.channel import BufferMap, Channel, create, open
+from rchan.channel import Channel, create, open
 from rchan.errors import (
     BadName,
     CallbackFailed,
@@ -37,8 +38,10 @@ from rchan.errors import (
 )
 from rchan.file import RelayFile, open_file
 from rchan.reader import Reader
+from rchan.snapshot import Snapshot
 from rchan.stats import ChannelStats, Count, Stats
 from rchan.taken import Lost, TakenSubbuf
+from rchan.tap import Missed, Tap
 
 __version__ = _version("rchan")
 
@@ -65,6 +68,7 @@ __all__ = [
     "IncompatibleChannel",
     "IsGlobal",
     "Lost",
+    "Missed",
     "NoSpace",
     "NoSuchBuffer",
     "NotHeld",
@@ -74,10 +78,13 @@ __all__ = [
     "Reader",
     "RelayFile",
     "Reservation",
+    "Snapshot",
     "Stats",
     "Subbuf",
+    "SubbufCopy",
     "SystemFailure",
     "TakenSubbuf",
+    "Tap",
     "Unsupported",
     "WrongType",
     "create",

@@ -135,6 +135,8 @@ class Buffer:
     def take(self) -> Subbuf | None:
         """The oldest finished sub-buffer, held until given back; None: there is none.
         BlockingIOError: another reader holds one."""
+    def tap(self, start: str) -> Tap:
+        """A position of its own, from "unread", "oldest" or "now" on."""
     def consumed(self, count: int) -> None: ...
     def flush(self) -> None: ...
     def _finish(self, subbuf: int = ..., /) -> bool:
@@ -185,6 +187,63 @@ class Subbuf:
         False: void, because the channel was reset, or this is a forked copy."""
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def put_down(self) -> None: ...  # not consumed; same error
+
+@final
+class SubbufCopy:
+    """A copy of a sub-buffer, as a tap delivers it. Read-only buffer protocol, and len()."""
+
+    def __len__(self) -> int: ...
+    @property
+    def cpu(self) -> int: ...  # the buffer's index
+    @property
+    def seq(self) -> int: ...
+    @property
+    def data(self) -> memoryview: ...
+    @property
+    def length(self) -> int: ...
+    @property
+    def records(self) -> int: ...
+    @property
+    def first_ns(self) -> int: ...
+    @property
+    def last_ns(self) -> int: ...
+    @property
+    def finished(self) -> bool: ...  # False: what there was of it at the cut
+    @property
+    def was_reset(self) -> bool: ...  # seq began anew; missed counts sub-buffers from there
+    @property
+    def missed(self) -> tuple[int, int, int]: ...  # sub-buffers, records, bytes since the last
+    @property
+    def drops(self) -> tuple[tuple[int, int], ...]: ...  # per cause, as they stood at its start
+    @property
+    def lost(self) -> tuple[tuple[int, int], ...]: ...  # per cause, since the last one began
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class Arena:
+    """Memory for copies: `size` bytes of its own, or all of `into`."""
+
+    def __new__(cls, size: int, into: _Bytes | None = None) -> Self: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def used(self) -> int: ...
+
+@final
+class Tap:
+    """A reader's own position in one buffer; it consumes nothing."""
+
+    def next(self, arena: Arena = ...) -> SubbufCopy | None:
+        """A copy of the next finished sub-buffer (in `arena`, if there is room)."""
+    def cut(self) -> Books:
+        """End here, with what is unfinished; the books at this very moment."""
+    def rest(self) -> tuple[int, int, int]: ...  # missed between the last copy and the cut
+    @property
+    def buffer(self) -> Buffer: ...
+    @property
+    def seq(self) -> int: ...
+    @property
+    def left(self) -> int: ...  # bytes up to the cut, at most
 
 @final
 class Reservation:
@@ -242,6 +301,7 @@ class Channel:
     @classmethod
     def _attach(cls, directory: str, base: str, hooks: _Hooks | None) -> Self: ...
     def write(self, data: _Bytes, cpu: int | None = None) -> bool: ...
+    def write_and_wake(self, data: _Bytes, cpu: int | None = None) -> bool: ...
     def reserve(self, length: int, cpu: int | None = None) -> Reservation: ...
     def _flush(self, cpu: int | None = None) -> list[int]: ...  # indices of buffers that were busy
     def _reset(self) -> list[int]: ...
@@ -254,9 +314,12 @@ class Channel:
     def _wait(self, timeout: float | None) -> bool:
         """Sleep until any buffer polls nonzero; False: timeout. Buffers made meanwhile are seen."""
     def _bell(self) -> Bell: ...  # Unsupported: buffer-only; ChannelBusy: all taken
+    def _wait_taps(self, taps: tuple[Tap, ...], known: _Bytes, timeout: float | None, /) -> bool:
+        """Sleep until a tap has something, a buffer i with known[i] == 0 is there, or all ended."""
     def _producers(self) -> list[int]: ...  # pids of attached processes, this one included
     def _run_wakeups(self) -> int: ...
     _defer_wakeups: bool
+    _wakeup: int  # rchan.wakeup knows its bits
     enabled: bool
     @property
     def closed(self) -> bool: ...

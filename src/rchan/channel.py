@@ -2,15 +2,16 @@
 
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from operator import index as _as_int
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from rchan import _core
+from rchan.buffers import BufferMap, check_cpu
 from rchan.callbacks import Callbacks, check_callbacks, hooks
-from rchan.cpus import default_n_buffers, online, possible
+from rchan.cpus import default_n_buffers, online
 from rchan.errors import (
     ChannelBusy,
     ChannelClosed,
@@ -24,63 +25,16 @@ from rchan.errors import (
 )
 from rchan.names import CONTROL_SUFFIX, Parent, check_base, directory
 from rchan.reader import Reader
+from rchan.snapshot import Snapshot, take_snapshot
 from rchan.stats import ChannelStats, channel_stats
+from rchan.tap import Start, Tap
+from rchan.wakeup import Wakeup, from_bits, to_bits
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer as _Bytes
 
 _OPEN_ATTEMPTS: Final = 16
 _open_channels: "weakref.WeakSet[Channel]" = weakref.WeakSet()
-
-
-def check_cpu(cpu: object) -> int:
-    """The CPU number, if the machine can have such a CPU. Raises WrongType or NoSuchBuffer."""
-    if not isinstance(cpu, int) or isinstance(cpu, bool):
-        raise WrongType(f"a CPU number must be an int, not {type(cpu).__name__}")
-    highest = possible()[-1]
-    if not 0 <= cpu <= highest:
-        raise NoSuchBuffer(f"CPU {cpu} is out of range: the CPUs here are 0 to {highest}")
-    return cpu
-
-
-class BufferMap(Mapping[int, _core.Buffer]):
-    """The buffers of a channel that exist, by CPU number.
-
-    Iteration gives each buffer once, by its index. A lookup takes the number of any CPU: with
-    fewer buffers than CPUs, CPU c uses buffer c mod n_buffers. Raises NoSuchBuffer.
-    """
-
-    __slots__ = ("_buffers", "_n_buffers", "_who")
-
-    def __init__(self, channel: "Channel") -> None:
-        self._buffers = channel._buffers()
-        self._n_buffers = channel.n_buffers
-        self._who = repr(channel.name)
-
-    def __getitem__(self, cpu: int) -> _core.Buffer:
-        buffer = self._buffers.get(check_cpu(cpu) % self._n_buffers)
-        if buffer is None:
-            raise NoSuchBuffer(
-                f"channel {self._who} has no buffer for CPU {cpu} yet: it comes with the first "
-                "write there, or with prepare_cpu"
-            )
-        return buffer
-
-    def __contains__(self, cpu: object) -> bool:
-        try:
-            return check_cpu(cpu) % self._n_buffers in self._buffers
-        except (NoSuchBuffer, WrongType):
-            return False
-
-    def get(self, cpu: int, default: Any = None) -> Any:
-        """The buffer of this CPU, or default."""
-        try:
-            return self[cpu]
-        except (NoSuchBuffer, WrongType):
-            return default
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._buffers)
-
-    def __len__(self) -> int:
-        return len(self._buffers)
 
 
 class Channel(_core.Channel):
@@ -111,6 +65,24 @@ class Channel(_core.Channel):
     def buffers(self) -> BufferMap:
         """The buffers that exist now, of all processes, by CPU number."""
         return BufferMap(self)
+
+    @property
+    def wakeup(self) -> Wakeup:
+        """When writers wake readers that sleep; may be set at any time, by any process.
+
+        "subbuf": when a sub-buffer is finished (relay's way). "write": at every record as well.
+        ("bytes", n), ("records", n): after n of them in one sub-buffer as well. "never": at no
+        record and no sub-buffer: readers poll. poll() announces what readers were woken for, so
+        unfinished sub-buffers too, unless this is "subbuf". Holds from the next record on. The
+        default and "never" cost a writer nothing; in the others it takes its slower path.
+
+        Setting it raises WrongType, GeometryError (n is not from 1 to 2**24 - 1), ChannelClosed.
+        """
+        return from_bits(self._wakeup)
+
+    @wakeup.setter
+    def wakeup(self, wakeup: Wakeup) -> None:
+        self._wakeup = to_bits(wakeup)
 
     def flush(self) -> None:
         """Finish the current sub-buffer of every buffer, also an empty one (relay_flush).
@@ -221,6 +193,33 @@ class Channel(_core.Channel):
     def stats(self) -> ChannelStats:
         """The books, by cause: of each buffer that exists and of all together (relay_stats)."""
         return channel_stats(self._buffers())
+
+    def tap(
+        self,
+        cpus: Iterable[int] | None = None,
+        start: Start = "unread",
+        timeout: float | None = None,
+    ) -> Tap:
+        """Read along without consuming: iterates over copies of finished sub-buffers.
+
+        cpus: only the buffers of these CPUs; None: of all, also of those that come later.
+        start: "unread": where the consumer is, from the beginning of its sub-buffer; "oldest":
+        what is still there, although consumed; "now": the sub-buffer that is being filled.
+        timeout: seconds to wait for the next one; 0: not at all, None: for ever.
+        Raises NoSuchBuffer, WrongType, ChannelBusy (written too fast to find a beginning).
+        """
+        indices = None if cpus is None else {check_cpu(cpu) % self.n_buffers for cpu in cpus}
+        return Tap(self, indices, start, timeout)
+
+    def snapshot(self, start: Start = "oldest", into: "_Bytes | None" = None) -> Snapshot:
+        """Copy everything that is there now, the unfinished sub-buffers too, oldest first.
+
+        Nothing is consumed, and no writer stopped or slowed. start: "oldest", or "unread": what
+        the consumer has not had. into: writable memory for the copies, such as a bytearray that
+        the snapshot before used (whose copies then change); what does not fit goes elsewhere.
+        Raises ChannelBusy (written too fast to find a beginning), CorruptChannel, WrongType.
+        """
+        return take_snapshot(self, start, into)
 
     def producers(self) -> list[int]:
         """Process ids of all attachments to the channel, this one included (for people only)."""

@@ -84,7 +84,8 @@ class TimeOrder:
 
     def _may_be_older(self, source: Source, first: TakenSubbuf) -> bool:
         """Could this buffer still give a sub-buffer that is older than `first`?"""
-        if source.cpu in self._fronts or source.after_ns >= first.first_ns:
+        after_ns = 0 if source.last is None else source.last.last_ns
+        if source.cpu in self._fronts or after_ns >= first.first_ns:
             return False
         return source.busy or source.buffer.books().readable_records > 0
 

@@ -15,7 +15,7 @@ from rchan.taken import Lost, Source, TakenSubbuf
 
 _LOOK_AGAIN: Final = 0.25  # seconds asleep at most: a channel that was closed meanwhile is noticed
 _LOOK_FOR_PRODUCERS: Final = 0.05  # their death wakes nobody
-_NEW_BUFFERS: Final = 0.02  # seconds between two looks for them while there is always something
+_QUICK: Final = 16  # sub-buffers between two looks at what else has changed, such as new buffers
 
 Ending = Literal["finalized", "orphaned", "timeout", "closed"]
 
@@ -69,9 +69,11 @@ class Reader:
         self._until_orphaned = bool(until_orphaned)
         self._pause = Pause(channel)
         self._sources: dict[int, Source] = {}
+        self._list: list[Source] = []  # the same
         self._closed = False
         self._found = False  # at the last look
-        self._refresh_at = self._flush_at = 0.0
+        self._quick = 0  # so many sub-buffers are taken without a look at anything else
+        self._flush_at = 0.0
         self._ended_by: Ending | None = None
         self._refresh()
 
@@ -149,6 +151,7 @@ class Reader:
                 with suppress(BufferError):
                     held.put_down()
         self._sources.clear()
+        self._list.clear()
 
     def __enter__(self) -> Self:
         self._raise_if_closed()
@@ -182,21 +185,25 @@ class Reader:
 
     def _look(self) -> TakenSubbuf | None:
         """What is there now; sets _ended_by if there can be nothing any more."""
+        if self._quick:
+            self._quick -= 1
+            sub = self._order.pick(self._list, False)
+            if sub is not None:
+                return sub
+        return self._thorough_look()
+
+    def _thorough_look(self) -> TakenSubbuf | None:
         ending = self._nobody_left()  # before the look: what is not there now will never be
-        now = monotonic()
-        if ending or not self._found or now >= self._refresh_at:
-            self._refresh()
-            self._refresh_at = now + _NEW_BUFFERS
-        if self._flush_interval is not None and now >= self._flush_at:
-            self._flush_at = now + self._flush_interval / 4
-            self._flush_slow(self._flush_interval, now)
-        sources = list(self._sources.values())
-        sub = self._order.pick(sources, ending is not None)
+        self._refresh()
+        if self._flush_interval is not None:
+            self._flush_slow(self._flush_interval, monotonic())
+        sub = self._order.pick(self._list, ending is not None)
         self._found = sub is not None
+        self._quick = _QUICK if sub is not None and self._flush_interval is None else 0
         self._ended_by = None
         if sub is not None:
             self._pause.found()
-        elif ending and not self._left_over(sources):
+        elif ending and not self._left_over():
             self._ended_by = ending
         return sub
 
@@ -206,6 +213,8 @@ class Reader:
         for index, buffer in self._channel._buffers().items():
             if index not in self._sources and (self._indices is None or index in self._indices):
                 self._sources[index] = Source(buffer, copies=self._channel.overwrite)
+        if len(self._list) != len(self._sources):
+            self._list = list(self._sources.values())
 
     def _nobody_left(self) -> Ending | None:
         if self._channel.finalized:
@@ -214,9 +223,9 @@ class Reader:
             return "orphaned"
         return None
 
-    def _left_over(self, sources: list[Source]) -> bool:
+    def _left_over(self) -> bool:
         """Nobody writes any more: does anything come yet? Finishes what is unfinished."""
-        return sum(self._comes(source) for source in sources) > 0
+        return sum(self._comes(source) for source in self._list) > 0
 
     def _comes(self, source: Source) -> bool:
         if source.busy:
@@ -230,6 +239,9 @@ class Reader:
 
     def _flush_slow(self, interval: float, now: float) -> None:
         """Finish sub-buffers that were seen with something in them for most of the interval."""
+        if now < self._flush_at:
+            return
+        self._flush_at = now + interval / 4
         for source in self._sources.values():
             buffer = source.buffer
             number, offset = buffer.subbufs_produced, buffer.offset
@@ -297,7 +309,8 @@ class _Loop:
 
     def _go_on(self) -> float | None:
         if self._current is not None:
-            self._current.release()
+            if self._current._sub.held:
+                self._current.release()
             self._current = None
         timeout = self._reader._timeout
         return None if timeout is None else monotonic() + timeout

@@ -91,7 +91,11 @@ class Stats:
 
 def buffer_stats(buffer: _core.Buffer) -> Stats:
     """The books of one buffer, as they stand."""
-    books = buffer.books()
+    return stats_of(buffer.books())
+
+
+def stats_of(books: _core.Books) -> Stats:
+    """The numbers of one buffer, by cause."""
     written = Count(books.written_records, books.written_bytes)
     full = Count(books.dropped_full_records, books.dropped_full_bytes)
     too_big = Count(books.dropped_too_big_records, books.dropped_too_big_bytes)

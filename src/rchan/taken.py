@@ -1,9 +1,8 @@
 """TakenSubbuf: a finished sub-buffer in a reader's hand; Lost: what is missing before it."""
 
-import weakref
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
+from weakref import ref
 
 from rchan import _core
 from rchan.errors import NotHeld
@@ -56,19 +55,22 @@ def _between(before: _Cumulative, now: _Cumulative) -> Lost:
     return Lost(*(Count(b[0] - a[0], b[1] - a[1]) for a, b in pairs))
 
 
+def _told_by(sub: _core.Subbuf | None) -> _Cumulative:
+    return _NOTHING if sub is None else (sub.overwritten, *sub.drops)
+
+
 class Source:
     """One buffer as one reader sees it: what it holds of it, and what it has told of losses."""
 
-    __slots__ = ("after_ns", "buffer", "busy", "copies", "cpu", "held", "opened", "told")
+    __slots__ = ("buffer", "busy", "copies", "cpu", "held", "last", "opened")
 
     def __init__(self, buffer: _core.Buffer, copies: bool) -> None:
         self.buffer = buffer
         self.cpu = buffer.index
         self.copies = copies
         self.busy = False  # at the last look another reader held it
-        self.held: weakref.ref[TakenSubbuf] | None = None
-        self.told = _NOTHING
-        self.after_ns = 0  # what it gives from now on began later
+        self.held: ref[TakenSubbuf] | None = None
+        self.last: _core.Subbuf | None = None  # given back: it knows what was lost before it
         self.opened: tuple[int, float] | None = None  # unfinished: its number, first seen when
 
     def in_hand(self) -> bool:
@@ -82,21 +84,24 @@ class Source:
 
     def take(self) -> "TakenSubbuf | None":
         """The oldest finished sub-buffer; None: there is none, or it is in a hand (see busy)."""
+        buffer = self.buffer
         self.busy = False
-        if not self.unread() or self.in_hand():
+        if buffer.subbufs_produced == buffer.subbufs_consumed:
+            return None
+        if self.held is not None and self.in_hand():
             return None
         try:
-            found = self._copied() if self.copies else self._mapped()
+            if self.copies:
+                found = self._copied()
+            else:
+                sub = buffer.take()
+                found = None if sub is None else TakenSubbuf(self, sub, None)
         except BlockingIOError:
             self.busy = True
             return None
         if found is not None:
-            self.held = weakref.ref(found)
+            self.held = ref(found)
         return found
-
-    def _mapped(self) -> "TakenSubbuf | None":
-        sub = self.buffer.take()
-        return None if sub is None else TakenSubbuf(self, sub, None)
 
     def _copied(self) -> "TakenSubbuf | None":
         for _ in range(OVERTAKEN):
@@ -119,7 +124,7 @@ class Source:
             for cause in _core.DROP_CAUSES
         )
         now = ((books.overwritten_records, books.overwritten_bytes), *drops)
-        return _between(self.told, now)
+        return _between(_told_by(self.last), now)
 
 
 class TakenSubbuf:
@@ -128,37 +133,10 @@ class TakenSubbuf:
     Made by a `Reader`. If it is dropped without being given back, it is put down.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_copy",
-        "_facts",
-        "_source",
-        "_sub",
-        "cpu",
-        "first_ns",
-        "last_ns",
-        "late",
-        "length",
-        "lost",
-        "records",
-        "seq",
-    )
+    __slots__ = ("__weakref__", "_before", "_copy", "_source", "_sub", "late", "length")
 
-    cpu: int
-    """Index of its buffer."""
-    seq: int
-    """Its number in the buffer: sub-buffers produced before it since the last reset."""
     length: int
     """Bytes in `data`."""
-    records: int
-    """Records in the sub-buffer."""
-    first_ns: int
-    """Time of its first record, CLOCK_MONOTONIC."""
-    last_ns: int
-    """Time when it was finished, CLOCK_MONOTONIC."""
-    lost: Lost
-    """Lost in this buffer between the sub-buffer that this reader gave back last and this one;
-    for its first one: since the channel was created."""
     late: bool
     """In time order: a sub-buffer that began later was handed out before it (a stalled writer)."""
 
@@ -166,15 +144,42 @@ class TakenSubbuf:
         self._source = source
         self._sub = sub
         self._copy = copy
-        self._facts: _Cumulative = (sub.overwritten, *sub.drops)
-        self.cpu = source.cpu
-        self.seq = sub.seq
+        self._before = source.last
         self.length = sub.length
-        self.records = sub.records
-        self.first_ns = sub.first_ns
-        self.last_ns = sub.last_ns
-        self.lost = _between(source.told, self._facts)
         self.late = False
+
+    @property
+    def cpu(self) -> int:
+        """Index of its buffer."""
+        return self._sub.cpu
+
+    @property
+    def seq(self) -> int:
+        """Its number in the buffer: sub-buffers produced before it since the last reset."""
+        return self._sub.seq
+
+    @property
+    def records(self) -> int:
+        """Records in the sub-buffer."""
+        return self._sub.records
+
+    @property
+    def first_ns(self) -> int:
+        """Time of its first record, CLOCK_MONOTONIC."""
+        return self._sub.first_ns
+
+    @property
+    def last_ns(self) -> int:
+        """Time when it was finished, CLOCK_MONOTONIC."""
+        return self._sub.last_ns
+
+    @property
+    def lost(self) -> Lost:
+        """Lost in this buffer between the sub-buffer that this reader gave back last and this.
+
+        For the first one that it takes: since the channel was created.
+        """
+        return _between(_told_by(self._before), _told_by(self._sub))
 
     @property
     def data(self) -> memoryview:
@@ -199,27 +204,29 @@ class TakenSubbuf:
         copy of it that a fork made (it is the parent's), or because a subbuf_start callback let it
         be overwritten meanwhile. Raises BufferError while a view lives.
         """
-        if not self._sub.held:
+        sub = self._sub
+        if not sub.held:
             return False
-        done = self._end(self._sub.give_back)
-        if done:
-            self._source.told = self._facts
-            self._source.after_ns = self.last_ns
-        return bool(done)
+        try:
+            done = sub.give_back()
+        except BufferError:
+            raise self._view_lives() from None
+        self._source.last = sub
+        self._source.held = None
+        return done
 
     def put_down(self) -> None:
         """Not read: the next reader gets it (again). Raises BufferError while a view lives."""
-        if self._sub.held:
-            self._end(self._sub.put_down)
-
-    def _end(self, act: Callable[[], bool | None]) -> bool | None:
         try:
-            return act()
+            self._sub.put_down()
         except BufferError:
-            raise BufferError(
-                f"a view of {self._who()} still lives (a variable, a slice, an array): release it "
-                "first, for instance by `with sub.data as data:`"
-            ) from None
+            raise self._view_lives() from None
+
+    def _view_lives(self) -> BufferError:
+        return BufferError(
+            f"a view of {self._who()} still lives (a variable, a slice, an array): release it "
+            "first, for instance by `with sub.data as data:`"
+        )
 
     def _who(self) -> str:
         return f"sub-buffer {self.seq} of CPU {self.cpu}"

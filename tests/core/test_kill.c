@@ -195,6 +195,20 @@ TEST(a_flush_is_killed)
     CHECK(kill_everywhere(&scene) > 2 * N_SUBBUFS);
 }
 
+static void act_finish(struct rchan_channel *channel, struct log *log)
+{
+    for (int i = 0; i < N_SUBBUFS + 1; i++) {
+        log_write(channel, log, 0);
+        rchan_buffer_finish(&channel->buffers[0], UINT64_MAX);
+    }
+}
+
+TEST(a_readers_flush_is_killed)
+{
+    static const struct scene scene = {set_no_overwrite, act_finish, check_flush};
+    CHECK(kill_everywhere(&scene) > 2 * N_SUBBUFS);
+}
+
 /* ---- reset ---- */
 
 static void act_reset(struct rchan_channel *channel, struct log *log)

@@ -1,9 +1,12 @@
 /* A bell's reader, and its ringer, are killed at every testpoint: the next news still arrive. */
 #include <poll.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "announce.h"
 #include "bell.h"
 #include "killing.h"
+#include "testpoint.h"
 
 static struct rchan_bell bell;
 
@@ -88,4 +91,61 @@ TEST(who_rings_is_killed)
 {
     static const struct scene scene = {set_armed, act_ring, check_ring};
     CHECK(kill_everywhere(&scene) > 6);
+}
+
+/* ---- announced at every record ---- */
+
+static struct rchan_channel *set_every_record(struct log *log)
+{
+    struct rchan_channel *channel = set_unread(log);
+    rchan_wakeup_set(channel, RCHAN_GATE_ANNOUNCE | 1u << RCHAN_GATE_COUNT_SHIFT);
+    REQUIRE(open_armed(channel));
+    return channel;
+}
+
+static void act_announce(struct rchan_channel *channel, struct log *log)
+{
+    CHECK_EQ(fixture_write(channel, 'x', 8), RCHAN_STORED);
+    log->done = 1;
+}
+
+static void check_announce(struct rchan_channel *channel, struct log *log, bool killed)
+{
+    uint8_t bytes[64];
+    CHECK(killed || rung());
+    CHECK(!log->done || rung());
+    CHECK_EQ(fixture_write(channel, 'y', 8), RCHAN_STORED);
+    CHECK(rung());
+    CHECK_EQ(rchan_poll(&channel->buffers[0]), RCHAN_POLLIN | RCHAN_POLLRDNORM);
+    int64_t got = rchan_read(&channel->buffers[0], bytes, sizeof bytes);
+    CHECK(got == 8 || got == 16);
+    CHECK_EQ(rchan_poll(&channel->buffers[0]), 0);
+    rchan_bell_close(&bell);
+}
+
+TEST(who_announces_is_killed)
+{
+    static const struct scene scene = {set_every_record, act_announce, check_announce};
+    CHECK(kill_everywhere(&scene) > 6);
+}
+
+/* ---- the reader goes between the ringer's open and its write ---- */
+
+static void close_when_opened(const char *name)
+{
+    if (strcmp(name, "bell: opened") == 0 && bell.fd >= 0) {
+        close(bell.fd);
+        bell.fd = -1;
+    }
+}
+
+TEST(no_signal_kills_who_rings_for_one_who_just_left)
+{
+    struct rchan_channel *channel = set_armed(NULL);
+    rchan_testpoint_hook = close_when_opened;
+    finish_subbuf(channel); /* SIGPIPE would end this process */
+    rchan_testpoint_hook = NULL;
+    CHECK_EQ(bell.fd, -1);
+    CHECK_EQ(fixture_files(), 2);
+    fixture_close(channel);
 }

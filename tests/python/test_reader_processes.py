@@ -202,3 +202,36 @@ def test_a_killed_producer_orphans_the_channel(four_cpus):
             kill(pid)
             assert [bytes(sub) for sub in reader] == [b"last words"]
             assert reader.ended_by == "orphaned"
+
+
+def test_nothing_torn_while_writers_overwrite(four_cpus):
+    count, size = 150_000, 64
+    with rchan.create(
+        "races", subbuf_size=64 * 1024, n_subbufs=2, n_buffers=1, overwrite=True
+    ) as channel:
+        attached, say = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.write(say, b"x")
+            for number in range(count):
+                channel.write(number.to_bytes(8, "little") * (size // 8))
+            os._exit(0)
+        os.read(attached, 1)
+        os.close(attached)
+        os.close(say)
+        last, read, lost = -1, 0, rchan.Lost()
+        for sub in channel.reader(until_orphaned=True):
+            data = bytes(sub)
+            words = memoryview(data).cast("Q").tolist()
+            first = words[0]
+            expected = [first + place // 8 for place in range(len(words))]
+            assert words == expected, "whole, and in order"
+            lost = lost.plus(sub.lost)
+            assert first > last
+            read += sub.records
+            last = words[-1]
+        os.waitpid(pid, 0)
+        assert last == count - 1
+        assert read + lost.overwritten.records == count
+        assert lost.total == lost.overwritten
+        assert channel.stats().total.consumed.records == read

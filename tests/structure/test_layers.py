@@ -15,18 +15,20 @@ CORE = (
     {"handle"},
     {"owner", "wait", "files"},
     {"books"},
-    {"bell"},
-    {"buffer", "consume", "growth", "notice", "poll", "switch", "turn"},
+    {"bell", "reach"},
+    {"announce", "buffer", "consume", "growth", "notice", "poll", "switch", "tap", "turn"},
     {"attach", "channel", "closing", "handles"},
 )
 
 # Lowest first. A module may import layers below its own; a folder is one name.
 PACKAGE = (
     {"_core", "cpus", "errors"},
-    {"callbacks", "names", "pause", "stats"},
+    {"buffers", "callbacks", "names", "pause", "stats", "wakeup"},
     {"taken"},
     {"merge"},
     {"reader"},
+    {"tap"},
+    {"snapshot"},
     {"channel"},
     {"catalog", "file", "relay"},
     {"__init__"},

@@ -1,0 +1,146 @@
+"""Cost of a snapshot: against a plain copy of the same bytes, and for a writer beside it.
+
+    python benchmarks/snapshot.py [--rounds 9] [--mib 64]
+
+Bars: <= 1.5 x memcpy of the same bytes into memory of the same kind (fresh, or used before); the
+CPU time of a write in another process <= 1.05 x while snapshots are taken all the time."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import repeat
+from multiprocessing.connection import Connection
+
+import environment
+import rchan
+from ratios import Result, Timer, compare, summary, table
+
+RECORD = b"x" * 64
+SUBBUF = 262144
+
+
+def per_kib(act: Callable[[], object], size: int) -> Timer:
+    """ns per KiB; what `act` returns goes outside the measured time."""
+
+    def once() -> float:
+        start = time.perf_counter_ns()
+        kept = act()
+        taken = time.perf_counter_ns() - start
+        del kept
+        return taken / (size / 1024)
+
+    once()
+    return once
+
+
+def copying(parent: str, rounds: int, size: int) -> list[Result]:
+    with rchan.create(
+        "full", parent=parent, subbuf_size=SUBBUF, n_subbufs=size // SUBBUF, n_buffers=1
+    ) as channel:
+        while channel.write(RECORD):
+            pass
+        memory = channel.buffers[0].memory
+        warm = bytearray(size)
+        view = memoryview(warm)
+
+        def memcpy() -> None:
+            view[:] = memory
+
+        taken = channel.snapshot()
+        lost = f"{taken.size >> 20} MiB, missed {taken.missed.records}"
+        del taken
+        fresh = compare(
+            per_kib(lambda: bytes(memory), size),
+            {"snapshot(), against bytes(memory)": (per_kib(channel.snapshot, size), 1.5)},
+            rounds,
+        )
+        again = compare(
+            per_kib(memcpy, size),
+            {
+                "snapshot(into=m), against memcpy to m": (
+                    per_kib(lambda: channel.snapshot(into=warm), size),
+                    1.5,
+                ),
+                "snapshot(), against memcpy to m": (per_kib(channel.snapshot, size), None),
+            },
+            rounds,
+        )
+        memory.release()
+    print(f"Each snapshot: {lost}\n")
+    return fresh + again
+
+
+def _writer(parent: str, cpu: int, pipe: Connection) -> None:
+    os.sched_setaffinity(0, {cpu})
+    with rchan.open("live", parent=parent) as channel:
+        write = channel.write
+        while pipe.recv():
+            before = time.process_time_ns()
+            for _ in repeat(None, 1_000_000):
+                write(RECORD)
+            pipe.send((time.process_time_ns() - before) / 1_000_000)
+
+
+def beside_a_writer(parent: str, rounds: int, size: int) -> Result:
+    """Rounds in turn: alone, and with snapshots taken all the time on another CPU."""
+    cpus = sorted(os.sched_getaffinity(0))
+    mine, its = multiprocessing.Pipe()
+    pairs, count, missed, taken = [], 0, 0, 0
+    with rchan.create(
+        "live",
+        parent=parent,
+        subbuf_size=SUBBUF,
+        n_subbufs=size // SUBBUF,
+        n_buffers=1,
+        overwrite=True,
+    ) as channel:
+        process = multiprocessing.get_context("spawn").Process(
+            target=_writer, args=(parent, cpus[-1], its)
+        )
+        process.start()
+        os.sched_setaffinity(0, {cpus[0]})
+        warm = bytearray(size)
+        for number in range(rounds + 1):
+            mine.send(True)
+            alone: float = mine.recv()
+            mine.send(True)
+            while not mine.poll():
+                snapshot = channel.snapshot(into=warm)
+                count += 1
+                missed += snapshot.missed.records
+                taken += snapshot.records
+                del snapshot
+            if number:  # the first is for warming up
+                pairs.append((alone, mine.recv()))
+            else:
+                mine.recv()
+        mine.send(False)
+        process.join()
+        os.sched_setaffinity(0, cpus)
+    extra = f"{count} snapshots, {taken:,} records, missed {missed:,}"
+    return summary("write, snapshots all the time", pairs, 1.05, extra)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--mib", type=int, default=64, help="size of the buffer")
+    given = parser.parse_args()
+    size = given.mib << 20
+    environment.show()
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as parent:
+        copies = copying(parent, given.rounds, size)
+        writer = beside_a_writer(parent, given.rounds, size)
+    table("A snapshot, ns a KiB", "copy of the same bytes", copies)
+    table("A write of 64 bytes, CPU time", "nobody takes snapshots", [writer])
+    return 0 if all(result.holds is not False for result in [*copies, writer]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

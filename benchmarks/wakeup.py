@@ -1,0 +1,192 @@
+"""Cost of being woken, as a round trip between two processes that sleep in turn.
+
+    python benchmarks/wakeup.py [--rounds 7] [--trips 1000] [--json FILE]
+
+In C: rchan's sleep and wake against a bare futex. In Python: a record written with
+wakeup = "write" and read by one who waits with epoll, or in an asyncio loop, against the same bytes
+through a bare FIFO.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import environment
+import native
+import rchan
+from ratios import Result, Timer, compare, summary, table
+
+RECORD = b"8 bytes."
+
+
+class End(Protocol):
+    """One end of a pair of lines, each from one process to the other."""
+
+    def fileno(self) -> int: ...
+    def send(self) -> None: ...
+    def receive(self) -> int: ...  # bytes
+
+
+class FifoEnd:
+    def __init__(self, parent: str, to: str, back: str) -> None:
+        flags = os.O_RDWR | os.O_NONBLOCK
+        self._in, self._out = (os.open(os.path.join(parent, name), flags) for name in (back, to))
+
+    def fileno(self) -> int:
+        return self._in
+
+    def send(self) -> None:
+        os.write(self._out, RECORD)
+
+    def receive(self) -> int:
+        return len(os.read(self._in, 4096))
+
+
+class ChannelEnd:
+    def __init__(self, parent: str, to: str, back: str) -> None:
+        self._channel = rchan.open(to, parent)
+        self._file = rchan.open_file(os.path.join(parent, back + "0"))
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def send(self) -> None:
+        self._channel.write(RECORD)
+
+    def receive(self) -> int:
+        return len(self._file.read(4096))
+
+
+def by_epoll(end: End, trips: int, first: bool) -> None:
+    with select.epoll() as waiter:
+        waiter.register(end, select.EPOLLIN)
+        for _ in range(trips):
+            if first:
+                end.send()
+            got = 0
+            while not got:
+                waiter.poll()
+                got = end.receive()
+            if not first:
+                end.send()
+
+
+def by_asyncio(end: End, trips: int, first: bool) -> None:
+    async def play() -> None:
+        loop, done, left = asyncio.get_running_loop(), asyncio.Event(), trips
+
+        def heard() -> None:
+            nonlocal left
+            if not end.receive():
+                return
+            left -= 1
+            if not first or left:
+                end.send()
+            if not left:
+                done.set()
+
+        loop.add_reader(end, heard)
+        if first:
+            end.send()
+        await done.wait()
+        loop.remove_reader(end)
+
+    asyncio.run(play())
+
+
+Play = Callable[[End, int, bool], None]
+Make = Callable[[str, str, str], End]
+
+
+def _answer(make: Make, play: Play, parent: str, trips: int) -> None:
+    end = make(parent, "pong", "ping")
+    while True:
+        play(end, trips, False)
+
+
+def timer(make: Make, play: Play, parent: str, trips: int) -> Timer:
+    """ns a round trip; the other process answers for as long as this one lives."""
+    fork = multiprocessing.get_context("fork")
+    fork.Process(target=_answer, args=(make, play, parent, trips), daemon=True).start()
+    end = make(parent, "ping", "pong")
+
+    def once() -> float:
+        start = time.perf_counter_ns()
+        play(end, trips, True)
+        return (time.perf_counter_ns() - start) / trips
+
+    once()
+    return once
+
+
+def on_descriptors(rounds: int, trips: int) -> list[Result]:
+    results = []
+    for name, play in (("epoll", by_epoll), ("asyncio", by_asyncio)):
+        with (
+            tempfile.TemporaryDirectory(dir="/dev/shm") as bare,
+            tempfile.TemporaryDirectory(dir="/dev/shm") as parent,
+        ):
+            lines = [
+                rchan.create(line, parent, 65536, 4, overwrite=True, n_buffers=1)
+                for line in ("ping", "pong")
+            ]
+            for channel in lines:
+                channel.wakeup = "write"
+                os.mkfifo(os.path.join(bare, str(channel.name)))
+            base = timer(FifoEnd, play, bare, trips)
+            own = timer(ChannelEnd, play, parent, trips)
+            results += compare(base, {f"round trip, {name}": (own, 1.3)}, rounds)
+            for child in multiprocessing.active_children():
+                child.kill()
+                child.join()
+            for channel in lines:
+                channel.close()
+    return results
+
+
+def on_futexes(rounds: int) -> list[Result]:
+    with tempfile.TemporaryDirectory() as build:
+        program = native.core_program("wakeup_futex", Path(build))
+        done = subprocess.run(
+            [program], input="\n" * (rounds + 1), capture_output=True, text=True, check=True
+        )
+    pairs = [tuple(map(float, line.split())) for line in done.stdout.splitlines()[1:]]
+    return [summary("round trip, rchan_sleep and rchan_wake", [(a, b) for a, b in pairs], 1.3)]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds (median of them)")
+    parser.add_argument("--trips", type=int, default=1000, help="round trips timed at a time")
+    parser.add_argument("--json", type=Path, help="write the results there, too")
+    options = parser.parse_args()
+    environment.show()
+    found = {"Futex": on_futexes(options.rounds)}
+    table("Futex", "a bare futex", found["Futex"])
+    found["Descriptors"] = on_descriptors(options.rounds, options.trips)
+    table("Descriptors", "a bare FIFO", found["Descriptors"])
+    if options.json:
+        document = {
+            "environment": environment.describe(),
+            "results": {title: [r.as_dict() for r in rows] for title, rows in found.items()},
+        }
+        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    missed = [r.name for rows in found.values() for r in rows if r.holds is False]
+    print("all bars hold" if not missed else f"missed: {', '.join(missed)}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

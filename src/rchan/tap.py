@@ -1,0 +1,145 @@
+"""Tap: reading along with a channel without consuming anything."""
+
+from collections.abc import Iterable, Iterator
+from itertools import count
+from time import monotonic
+from typing import Final, Literal, NamedTuple, Self
+
+from rchan import _core
+from rchan.errors import WrongType
+
+Start = Literal["unread", "oldest", "now"]
+STARTS: Final = ("unread", "oldest", "now")
+
+
+class Missed(NamedTuple):
+    """What a tap or snapshot did not get: overwritten, or discarded by a reset, before it came."""
+
+    subbufs: int = 0
+    records: int = 0
+    bytes: int = 0
+
+    def plus(self, other: "tuple[int, int, int]") -> "Missed":
+        """Both together."""
+        return Missed(self.subbufs + other[0], self.records + other[1], self.bytes + other[2])
+
+
+def sum_missed(parts: "Iterable[tuple[int, int, int]]") -> Missed:
+    """All of them together."""
+    total = Missed()
+    for part in parts:
+        total = total.plus(part)
+    return total
+
+
+def check_start(start: str) -> Start:
+    """start, if it is one. Raises WrongType."""
+    for known in STARTS:
+        if start == known:
+            return known
+    raise WrongType(f"start must be 'unread', 'oldest' or 'now', not {start!r}")
+
+
+class Tap:
+    """Iterates over copies of the finished sub-buffers of a channel; made by `Channel.tap`.
+
+    Every tap has a position of its own in every buffer and consumes nothing, so that any number
+    of them, and the consumer, work side by side; writers do not notice. Sub-buffers of one buffer
+    come in order. Each `SubbufCopy` tells what was missed just before it (`missed`), what writers
+    could not store (`lost`), and whether the buffer was reset (`was_reset`). An iteration ends
+    after `timeout` seconds without a new one, and can be taken up again; or when the channel is
+    finalized, after what was unfinished. Raises ChannelClosed once the channel's handle is closed.
+    """
+
+    def __init__(
+        self,
+        channel: _core.Channel,
+        indices: Iterable[int] | None = None,
+        start: Start = "unread",
+        timeout: float | None = None,
+    ) -> None:
+        """indices: of the buffers to read, None: all. start, timeout: as in `Channel.tap`."""
+        if timeout is not None and not isinstance(timeout, int | float):
+            raise WrongType(f"timeout must be a number of seconds or None, not {timeout!r}")
+        self._channel = channel
+        self._timeout = timeout
+        self._start: Start = check_start(start)
+        everybody = range(channel.n_buffers)
+        self._wanted = frozenset(everybody if indices is None else indices)
+        self._known = bytearray(index not in self._wanted for index in everybody)
+        self._taps: dict[int, _core.Tap] = {}
+        self._turn: list[_core.Tap] = []
+        self._ended = False
+        self._take_up()
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """Buffer -> number of the sub-buffer that comes next there."""
+        return {index: tap.seq for index, tap in self._taps.items()}
+
+    @property
+    def rest(self) -> Missed:
+        """Once a finalized channel was read to its end: missed after the last copy."""
+        return sum_missed(tap.rest() for tap in self._taps.values())
+
+    def _take_up(self) -> None:
+        """Buffers that are new; whatever they hold was written after the tap began."""
+        for index, buffer in self._channel._buffers().items():
+            if not self._known[index]:
+                self._taps[index] = buffer.tap(self._start)
+                self._known[index] = 1
+        if self._start == "now":
+            self._start = "oldest"
+
+    def poll(self) -> _core.SubbufCopy | None:
+        """The next copy, of any buffer in turn, without waiting; None: there is none (yet)."""
+        self._take_up()
+        for _ in range(len(self._taps)):
+            if not self._turn:
+                self._turn = list(self._taps.values())
+            copy = self._turn.pop().next()
+            if copy is not None:
+                return copy
+        return None
+
+    def _all_final(self) -> bool:
+        return self._channel.finalized and all(tap.buffer.finalized for tap in self._taps.values())
+
+    def _end(self) -> None:
+        """Nothing is written any more: what is unfinished belongs to it, too."""
+        for tap in self._taps.values():
+            tap.cut()
+        self._ended = True
+
+    def __iter__(self) -> Iterator[_core.SubbufCopy]:
+        return self
+
+    def __next__(self) -> _core.SubbufCopy:
+        deadline = None if self._timeout is None else monotonic() + self._timeout
+        for attempt in count():
+            final = self._all_final()
+            copy = self.poll()
+            if copy is not None:
+                return copy
+            if self._ended:
+                break
+            if final:
+                self._end()
+            else:
+                left = None if deadline is None else max(0.0, deadline - monotonic())
+                if (attempt and left == 0) or not self._wait(left):
+                    break
+        raise StopIteration
+
+    def _wait(self, timeout: float | None) -> bool:
+        taps = tuple(self._taps.values())
+        return self._channel._wait_taps(taps, self._known, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Forget all positions."""
+        self._taps.clear()
+        self._turn.clear()
+        self._ended = True
