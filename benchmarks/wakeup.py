@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import multiprocessing
 import os
 import select
@@ -27,6 +26,7 @@ import environment
 import native
 import rchan
 from ratios import Result, Timer, compare, summary, table
+from verdict import conclude
 
 RECORD = b"8 bytes."
 
@@ -177,15 +177,7 @@ def main() -> int:
     table("Futex", "a bare futex", found["Futex"])
     found["Descriptors"] = on_descriptors(options.rounds, options.trips)
     table("Descriptors", "a bare FIFO", found["Descriptors"])
-    if options.json:
-        document = {
-            "environment": environment.describe(),
-            "results": {title: [r.as_dict() for r in rows] for title, rows in found.items()},
-        }
-        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    missed = [r.name for rows in found.values() for r in rows if r.holds is False]
-    print("all bars hold" if not missed else f"missed: {', '.join(missed)}")
-    return 1 if missed else 0
+    return conclude(found, options.json)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ Every bar is one of the project's "must reach" figures; a missed one makes the e
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import statistics
@@ -25,6 +24,7 @@ import environment
 import native
 import rchan
 from ratios import Result, Timer, compare, summary, table
+from verdict import conclude
 
 RECORD = b"x" * 64
 
@@ -76,7 +76,7 @@ def one_process(parent: str, rounds: int, loops: int) -> list[Result]:
 
     def emptied() -> float:  # no-overwrite, without a drop: emptied between batches, untimed
         times = []
-        for _ in range(loops // batch):
+        for _ in range(max(1, loops // batch)):
             roomy.reset()
             times.append(accepted())
         return statistics.fmean(times)
@@ -226,15 +226,7 @@ def main() -> int:
         for title, base, measure in sections:
             found[title] = measure()
             table(title, base, found[title])
-    if options.json:
-        document = {
-            "environment": environment.describe(),
-            "results": {title: [r.as_dict() for r in rows] for title, rows in found.items()},
-        }
-        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    missed = [r.name for rows in found.values() for r in rows if r.holds is False]
-    print("all bars hold" if not missed else f"missed: {', '.join(missed)}")
-    return 1 if missed else 0
+    return conclude(found, options.json)
 
 
 if __name__ == "__main__":

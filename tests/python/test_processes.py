@@ -1,16 +1,15 @@
 """Channels travel: to threads, forks, spawned processes, subinterpreters; and survive kills."""
 
-import contextlib
 import multiprocessing
 import os
 import pickle
-import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
+from forking import forked, kill
 
 import rchan
 
@@ -111,34 +110,6 @@ def test_subinterpreters(channel):
     assert read_numbers(channel) == {2: list(range(100)) * 2}
 
 
-@contextlib.contextmanager
-def forked(act: Callable[[], None]) -> Iterator[int]:
-    """A child that acts, says so, and then waits to be killed; at the end it is dead."""
-    ready, say = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            act()
-            os.write(say, b"x")
-            signal.pause()
-        finally:
-            os._exit(1)
-    os.close(say)
-    try:
-        assert os.read(ready, 1) == b"x", "the child failed"
-        yield pid
-    finally:
-        os.close(ready)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-
-
-def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-
-
 def test_writer_killed_with_a_reservation(channel):
     def reserve():
         channel.write(b"before|", 0)
@@ -218,3 +189,19 @@ def test_errors_can_be_pickled(error):
     again = pickle.loads(pickle.dumps(made))
     assert (type(again), str(again), again.args) == (error, "what happened", ("what happened",))
     assert getattr(again, "errno", None) == getattr(made, "errno", None)
+
+
+def test_another_process_disables_and_enables(channel):
+    def disable():
+        channel.enabled = False
+
+    with forked(disable):
+        assert not channel.enabled
+        assert not channel.write(b"lost", 0)
+    assert channel.stats().total.dropped_disabled == (1, 4)
+
+    def enable():
+        channel.enabled = True
+
+    with forked(enable):
+        assert channel.write(b"kept", 0)

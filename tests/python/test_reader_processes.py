@@ -1,44 +1,16 @@
 """Readers in several processes: each sub-buffer goes to exactly one, and none is lost by a kill."""
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
 
 import pytest
+from forking import forked, kill
 
 import rchan
-
-
-@contextlib.contextmanager
-def forked(act: Callable[[], None]) -> Iterator[int]:
-    """A child that acts, says so, and then waits to be killed."""
-    ready, say = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            act()
-            os.write(say, b"x")
-            signal.pause()
-        finally:
-            os._exit(1)
-    os.close(say)
-    try:
-        assert os.read(ready, 1) == b"x", "the child failed"
-        yield pid
-    finally:
-        os.close(ready)
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            kill(pid)
-
-
-def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
 
 
 @pytest.fixture(params=[False, True], ids=["no-overwrite", "overwrite"])
