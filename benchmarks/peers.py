@@ -1,20 +1,24 @@
 """Ways for one producer to send records of 64 bytes to one consumer: rchan's, and the others'.
 
 A transport is made in the parent, before the fork; `produce` and `consume` run in a process (or
-thread) each. `consume` gives how many records it got, each as a bytes object."""
+thread) each. `produce` sends one record a call, none is lost; `consume` gives how many records it
+got, each as a bytes object of its own. Each is used the fastest way that its documents show."""
 
 from __future__ import annotations
 
 import collections
+import ctypes
 import functools
 import importlib
 import multiprocessing
+import os
 import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
 from struct import Struct
 from types import ModuleType
-from typing import Protocol
 
 import rchan
 
@@ -28,16 +32,23 @@ def records_of(length: int) -> Struct:
     return Struct("64s" * (length // len(RECORD)))
 
 
-class Transport(Protocol):
-    def produce(self, count: int) -> None: ...
-    def consume(self, count: int) -> int: ...
+class Transport:
+    def produce(self, count: int) -> None:
+        raise NotImplementedError
+
+    def consume(self, count: int) -> int:
+        raise NotImplementedError
+
+    def close(self) -> str:
+        """What there is to say about the round."""
+        return ""
 
 
-class Rchan:
-    """Channel.write, repeated when it is full; every record becomes a bytes object."""
+class Rchan(Transport):
+    """Channel.write, repeated when it is full; the geometry that `create` has by itself."""
 
     def __init__(self, directory: str) -> None:
-        self.channel = rchan.create("read", parent=directory, subbuf_size=65536, n_subbufs=64)
+        self.channel = rchan.create("read", parent=directory)
 
     def produce(self, count: int) -> None:
         write, record = self.channel.write, RECORD
@@ -70,7 +81,7 @@ class RchanWhole(Rchan):
         return sum(len(bytes(sub)) // len(RECORD) for sub in self.channel.reader())
 
 
-class Queue:
+class Queue(Transport):
     """multiprocessing.Queue and SimpleQueue."""
 
     def __init__(self, queue: object) -> None:
@@ -88,7 +99,7 @@ class Queue:
         return count
 
 
-class Pipe:
+class Pipe(Transport):
     """multiprocessing.Pipe, send_bytes and recv_bytes."""
 
     def __init__(self) -> None:
@@ -104,7 +115,7 @@ class Pipe:
         return count
 
 
-class Zmq:
+class Zmq(Transport):
     """pyzmq, PUSH to PULL over ipc, without a limit."""
 
     def __init__(self, module: ModuleType, directory: str) -> None:
@@ -135,7 +146,7 @@ class Zmq:
         return count
 
 
-class FasterFifo:
+class FasterFifo(Transport):
     """faster-fifo: put one by one, get_many; bytes go as they are, without pickle."""
 
     def __init__(self, module: ModuleType) -> None:
@@ -156,7 +167,70 @@ class FasterFifo:
         return got
 
 
-class Deque:
+class Sample(ctypes.Structure):
+    """A record as iceoryx2 wants its type."""
+
+    _fields_ = [("data", ctypes.c_ubyte * len(RECORD))]
+
+
+class Iceoryx2(Transport):
+    """iceoryx2, publish and subscribe, told to wait for the subscriber instead of losing."""
+
+    def __init__(self, module: ModuleType, directory: str) -> None:
+        self.iox2 = module
+        self.directory = directory
+        self.prefix = f"rchan-bench-{os.getpid()}-"
+        self.done = FORK.Event()
+        module.set_log_level(module.LogLevel.Error)
+
+    def service(self) -> tuple[object, object]:
+        """Node and service of this process."""
+        iox2 = self.iox2
+        config = iox2.config.default()
+        config.global_cfg.root_path = iox2.Path.new(self.directory)
+        config.global_cfg.prefix = iox2.FileName.new(self.prefix)
+        node = iox2.NodeBuilder.new().config(config).create(iox2.ServiceType.Ipc)
+        builder = node.service_builder(iox2.ServiceName.new("read")).publish_subscribe(Sample)
+        builder = builder.enable_safe_overflow(False).subscriber_max_buffer_size(8192)
+        return node, builder.open_or_create()
+
+    def produce(self, count: int) -> None:
+        node, service = self.service()
+        wait = self.iox2.BackpressureStrategy.RetryUntilDelivered
+        publisher = service.publisher_builder().backpressure_strategy(wait).create()  # type: ignore[attr-defined]
+        while not service.dynamic_config.number_of_subscribers:  # type: ignore[attr-defined]
+            time.sleep(0.001)
+        loan, size, fill = publisher.loan_uninit, len(RECORD), ctypes.memmove
+        for _ in range(count):
+            sample = loan()
+            fill(sample.payload_ptr, RECORD, size)
+            sample.assume_init().send()
+        self.done.wait()
+        del node
+
+    def consume(self, count: int) -> int:
+        node, service = self.service()
+        subscriber = service.subscriber_builder().create()  # type: ignore[attr-defined]
+        got, size, receive, copy = 0, len(RECORD), subscriber.receive, ctypes.string_at
+        while got < count:
+            sample = receive()
+            if sample is None:
+                time.sleep(0)
+                continue
+            copy(sample.payload_ptr, size)
+            got += 1
+        self.done.set()
+        del node
+        return got
+
+    def close(self) -> str:
+        """It leaves a file behind."""
+        for file in Path("/dev/shm").glob(f"{self.prefix}*"):
+            file.unlink()
+        return ""
+
+
+class Deque(Transport):
     """collections.deque, between two threads of one process."""
 
     def __init__(self) -> None:
@@ -178,28 +252,37 @@ class Deque:
         return got
 
 
+MODULES = {"pyzmq": "zmq", "faster-fifo": "faster_fifo", "iceoryx2": "iceoryx2"}
+PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
+
+
+def wanted() -> list[tuple[str, str]]:
+    """Module and requirement of each peer that is not of the standard library (extra "bench")."""
+    extras = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    return [(MODULES[line.split(">=")[0]], line) for line in extras["bench"]]
+
+
 def optional(directory: str, install: bool) -> tuple[dict[str, ModuleType], list[str]]:
     """The peers that are not of the standard library, and what there is to say about them.
 
     What cannot be imported is installed into `directory`, for this run only."""
-    wanted = {"zmq": "pyzmq", "faster_fifo": "faster-fifo"}
     found: dict[str, ModuleType] = {}
     notes = []
     sys.path.append(directory)
-    for module, package in wanted.items():
+    for module, requirement in wanted():
         for attempt in ("as it is", "installed"):
             try:
                 found[module] = importlib.import_module(module)
                 break
             except ImportError as error:
-                if attempt == "installed" or not install or not _install(package, directory):
-                    notes.append(f"missing: {package} ({error})")
+                if attempt == "installed" or not install or not _install(requirement, directory):
+                    notes.append(f"missing: {requirement} ({error})")
                     break
                 importlib.invalidate_caches()
     return found, notes
 
 
-def _install(package: str, directory: str) -> bool:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", directory, package]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=300)
+def _install(requirement: str, directory: str) -> bool:
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", directory]
+    done = subprocess.run([*command, requirement], capture_output=True, check=False, timeout=300)
     return done.returncode == 0

@@ -138,8 +138,7 @@ def _timed(contest: Contest) -> tuple[float, str]:
     for worker in workers:
         worker.join()
     assert said["got"] == contest.count, f"{contest.name}: {said['got']} of {contest.count}"
-    note = transport.close() if isinstance(transport, peers.Rchan) else ""
-    return (said["end"] - said["start"]) / contest.count, note
+    return (said["end"] - said["start"]) / contest.count, transport.close()
 
 
 def contests(parent: str, count: int, modules: dict[str, object]) -> list[Contest]:
@@ -159,6 +158,9 @@ def contests(parent: str, count: int, modules: dict[str, object]) -> list[Contes
     if "faster_fifo" in modules:
         fifo = modules["faster_fifo"]
         others.append(Contest("faster-fifo", lambda: peers.FasterFifo(fifo), count // 20))
+    if "iceoryx2" in modules:
+        iox2 = modules["iceoryx2"]
+        others.append(Contest("iceoryx2", lambda: peers.Iceoryx2(iox2, parent), count // 20))
     return own + others
 
 

@@ -24,6 +24,7 @@ struct bind_state {
     PyTypeObject *attachment, *bell, *books, *buffer, *channel, *memory, *reservation, *subbuf;
     PyTypeObject *arena, *copy, *tap;
     struct bind_reservation *spare; /* memory of a dead one: reserve() allocates nothing */
+    rchan_abytes spare_arena;       /* a dead arena's pages; its length is in the first word */
 };
 
 /* Where bytes objects keep their data, from the start of the object. */
@@ -45,6 +46,7 @@ int bind_tap_ready(PyObject *module, struct bind_state *state);
 PyTypeObject *bind_type(PyObject *module, PyType_Spec *spec, const char *name);
 
 void bind_reservation_free_spare(struct bind_state *state);
+void bind_arena_free_spare(struct bind_state *state);
 
 /* A zeroed, tracked object of a heap type, and its end. */
 void *bind_alloc(PyTypeObject *type);
@@ -133,8 +135,9 @@ PyObject *bind_memory_view(struct bind_buffer *buffer, uint64_t offset, uint64_t
                            bool readonly);
 
 PyObject *bind_books_new(struct bind_state *state, const struct rchan_books *books);
-/* None if there is no finished sub-buffer. */
-PyObject *bind_subbuf_take(struct bind_buffer *buffer);
+/* Methods of Buffer: None if there is no finished sub-buffer. */
+PyObject *bind_subbuf_take(PyObject *buffer, PyObject *unused);
+PyObject *bind_subbuf_take_as(PyObject *buffer, PyObject *const *args, Py_ssize_t n_args);
 /* start: 'unread', 'oldest' or 'now'. */
 PyObject *bind_buffer_tap(PyObject *buffer, PyObject *start);
 PyObject *bind_reserve(struct bind_channel *channel, int64_t cpu, uint64_t length);

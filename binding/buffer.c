@@ -188,12 +188,6 @@ static PyObject *poll(PyObject *object, PyObject *unused)
     return core ? PyLong_FromUnsignedLong(rchan_poll(core)) : NULL;
 }
 
-static PyObject *take(PyObject *object, PyObject *unused)
-{
-    (void)unused;
-    return bind_subbuf_take(SELF(object));
-}
-
 static PyObject *consumed(PyObject *object, PyObject *number)
 {
     uint64_t count;
@@ -264,7 +258,9 @@ static PyMethodDef methods[] = {
     {"poll", poll, METH_NOARGS, "poll(): mask of what is there."},
     {"wait", (PyCFunction)(void (*)(void))bind_buffer_wait, METH_VARARGS | METH_KEYWORDS,
      "wait(timeout=None): sleep until poll() is nonzero; its mask, or 0 after timeout seconds."},
-    {"take", take, METH_NOARGS, "take(): the oldest finished sub-buffer, held, or None."},
+    {"take", bind_subbuf_take, METH_NOARGS, "take(): the oldest finished sub-buffer, or None."},
+    {"_take_as", (PyCFunction)(void (*)(void))bind_subbuf_take_as, METH_FASTCALL,
+     "_take_as(kind, before): as an object of kind, a subclass of Subbuf. before: its reader's."},
     {"tap", bind_buffer_tap, METH_O, "tap(start): a Tap from 'unread', 'oldest' or 'now' on."},
     {"consumed", consumed, METH_O, "consumed(count): count so many more sub-buffers as read."},
     {"flush", flush, METH_NOARGS, "flush(): finish the current sub-buffer, also an empty one."},

@@ -145,6 +145,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->subbuf);
     Py_CLEAR(state->tap);
     bind_reservation_free_spare(state);
+    bind_arena_free_spare(state);
     return 0;
 }
 

@@ -1,34 +1,83 @@
 /* Subbuf: a finished sub-buffer in the reader's hand. */
 #include "binding.h"
 
+#include <errno.h>
+
+#include "../core/atomics.h"
+#include "../core/buffer.h"
+
+enum { BIND_LOSSES = 1 + RCHAN_DROP_CAUSES }; /* overwritten, then the drops */
+
 struct bind_subbuf {
     PyObject_HEAD struct rchan_subbuf core;
     struct bind_buffer *buffer; /* NULL once it is out of the reader's hand */
+    struct bind_state *state;
     uint32_t index;
     uint32_t exports;
-    bool whole; /* as it was found when given back */
+    bool whole;     /* as it was found when given back */
+    PyObject *copy; /* bytes that `data` shows instead of the mapping, or NULL */
+    /* what was lost before the sub-buffer that its reader had before this one, by cause */
+    uint64_t told_records[BIND_LOSSES], told_bytes[BIND_LOSSES];
 };
 
 #define SELF(object) ((struct bind_subbuf *)(object))
 
-PyObject *bind_subbuf_take(struct bind_buffer *buffer)
+static PyObject *take(struct bind_buffer *buffer, PyTypeObject *kind)
 {
     struct rchan_subbuf taken;
-    struct rchan_buffer *core = bind_buffer_mapped(buffer);
-    int result = core ? rchan_subbuf_take(core, &taken) : 0;
+    struct rchan_buffer *core = buffer->core;
+    int result = rchan_subbuf_take(core, &taken);
     if (result < 0)
         return bind_raise_result(buffer->attachment->state, result, core->index);
     if (!result)
-        return core ? Py_NewRef(Py_None) : NULL;
-    struct bind_subbuf *self = bind_alloc(buffer->attachment->state->subbuf);
+        return Py_NewRef(Py_None);
+    struct bind_subbuf *self = bind_alloc(kind);
     if (!self) {
         rchan_subbuf_put_down(&taken);
         return NULL;
     }
     self->core = taken;
     self->index = core->index;
+    self->state = buffer->attachment->state;
     self->buffer = (struct bind_buffer *)Py_NewRef(OBJECT(buffer));
     return OBJECT(self);
+}
+
+PyObject *bind_subbuf_take(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    struct bind_buffer *buffer = (struct bind_buffer *)object;
+    return bind_buffer_mapped(buffer) ? take(buffer, buffer->attachment->state->subbuf) : NULL;
+}
+
+static void records_lost(const struct bind_subbuf *self, uint64_t *records, uint64_t *bytes)
+{
+    records[0] = self->core.overwritten_records;
+    bytes[0] = self->core.overwritten_bytes;
+    for (int i = 0; i < RCHAN_DROP_CAUSES; i++) {
+        records[i + 1] = self->core.lost_records[i];
+        bytes[i + 1] = self->core.lost_bytes[i];
+    }
+}
+
+PyObject *bind_subbuf_take_as(PyObject *object, PyObject *const *args, Py_ssize_t n_args)
+{
+    struct bind_buffer *buffer = (struct bind_buffer *)object;
+    struct bind_state *state = buffer->attachment->state;
+    struct rchan_buffer *core = bind_buffer_mapped(buffer);
+    if (!core)
+        return NULL;
+    if (n_args != 2 || !PyType_Check(args[0]) ||
+        !PyType_IsSubtype((PyTypeObject *)args[0], state->subbuf))
+        return bind_wrong_type(state, "kind", "a subclass of Subbuf, and the one before", object);
+    if (args[1] != Py_None && !PyObject_TypeCheck(args[1], state->subbuf))
+        return bind_wrong_type(state, "before", "a Subbuf or None", args[1]);
+    if (rchan_buffer_is_empty(core))
+        return Py_NewRef(Py_None);
+    PyObject *taken = take(buffer, (PyTypeObject *)args[0]);
+    if (taken && taken != Py_None && args[1] != Py_None)
+        records_lost(SELF(args[1]), SELF(taken)->told_records, SELF(taken)->told_bytes);
+    return taken;
 }
 
 static int get_buffer(PyObject *object, Py_buffer *view, int flags)
@@ -39,6 +88,8 @@ static int get_buffer(PyObject *object, Py_buffer *view, int flags)
         PyErr_SetString(PyExc_BufferError, "this sub-buffer was given back or put down");
         return -1;
     }
+    if (self->copy)
+        return PyObject_GetBuffer(self->copy, view, flags);
     int result = PyBuffer_FillInfo(view, object, (void *)self->core.data,
                                    (Py_ssize_t)self->core.length, 1, flags);
     if (!result)
@@ -57,8 +108,10 @@ static bool may_end(struct bind_subbuf *self)
 {
     if (!self->exports)
         return self->buffer != NULL;
-    PyErr_SetString(PyExc_BufferError,
-                    "a view of the sub-buffer's data still lives: release it first");
+    PyErr_Format(PyExc_BufferError,
+                 "a view of sub-buffer %llu of CPU %u still lives (a variable, a slice, an array): "
+                 "release it first, for instance by `with sub.data as data:`",
+                 (unsigned long long)self->core.seq, self->index);
     return false;
 }
 
@@ -91,6 +144,7 @@ static void dealloc(PyObject *object)
     PyObject_GC_UnTrack(object);
     if (SELF(object)->buffer)
         end(SELF(object), false, 0);
+    Py_XDECREF(SELF(object)->copy);
     bind_free(object);
 }
 
@@ -105,8 +159,7 @@ static PyObject *give_back(PyObject *object, PyObject *const *args, Py_ssize_t n
         return NULL;
     if (!may_end(self))
         return PyErr_Occurred() ? NULL : Py_NewRef(Py_False);
-    struct bind_state *state = self->buffer->attachment->state;
-    if (value && value != Py_None && !bind_get_u64(state, value, "length", &length))
+    if (value && value != Py_None && !bind_get_u64(self->state, value, "length", &length))
         return NULL;
     return PyBool_FromLong(end(self, true, length));
 }
@@ -119,7 +172,27 @@ static PyObject *put_down(PyObject *object, PyObject *unused)
     return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
 }
 
+/* From now on `data` is a copy that nobody overwrites. */
+static PyObject *copy(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    struct bind_subbuf *self = SELF(object);
+    if (!self->buffer || self->copy)
+        Py_RETURN_FALSE;
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)self->core.length);
+    if (!bytes)
+        return NULL;
+    rchan_copy_racing((uint8_t *)PyBytes_AsString(bytes), self->core.data, self->core.length);
+    bool whole = rchan_subbuf_whole(&self->core);
+    if (whole)
+        self->copy = bytes;
+    else
+        Py_DECREF(bytes);
+    return PyBool_FromLong(whole);
+}
+
 static PyMethodDef methods[] = {
+    {"_copy", copy, METH_NOARGS, "_copy(): show a copy from now on. False: overwritten before."},
     {"give_back", (PyCFunction)(void (*)(void))give_back, METH_FASTCALL | METH_KEYWORDS,
      "give_back(length=None): consumed, or its first `length` bytes. False: it was void."},
     {"put_down", put_down, METH_NOARGS, "put_down(): not consumed; the next reader gets it."},
@@ -142,7 +215,12 @@ static PyObject *get_cpu(PyObject *object, void *closure)
 static PyObject *get_data(PyObject *object, void *closure)
 {
     (void)closure;
-    return PyMemoryView_FromObject(object);
+    struct bind_subbuf *self = SELF(object);
+    if (self->buffer)
+        return PyMemoryView_FromObject(object);
+    return bind_raise(self->state, "NotHeld", EINVAL,
+                      "sub-buffer %llu of CPU %u was given back or put down: its data is gone",
+                      (unsigned long long)self->core.seq, self->index);
 }
 
 static PyObject *get_overwritten(PyObject *object, void *closure)
@@ -152,19 +230,35 @@ static PyObject *get_overwritten(PyObject *object, void *closure)
                          SELF(object)->core.overwritten_bytes);
 }
 
-static PyObject *get_drops(PyObject *object, void *closure)
+static PyObject *pairs(const uint64_t *records, const uint64_t *bytes, int count)
 {
-    (void)closure;
-    PyObject *tuple = PyTuple_New(RCHAN_DROP_CAUSES);
-    for (int i = 0; tuple && i < RCHAN_DROP_CAUSES; i++) {
-        PyObject *pair = Py_BuildValue("(KK)", SELF(object)->core.lost_records[i],
-                                       SELF(object)->core.lost_bytes[i]);
+    PyObject *tuple = PyTuple_New(count);
+    for (int i = 0; tuple && i < count; i++) {
+        PyObject *pair = Py_BuildValue("(KK)", records[i], bytes[i]);
         if (pair)
             PyTuple_SetItem(tuple, i, pair);
         else
             Py_CLEAR(tuple);
     }
     return tuple;
+}
+
+static PyObject *get_drops(PyObject *object, void *closure)
+{
+    (void)closure;
+    return pairs(SELF(object)->core.lost_records, SELF(object)->core.lost_bytes, RCHAN_DROP_CAUSES);
+}
+
+static PyObject *get_news(PyObject *object, void *closure)
+{
+    (void)closure;
+    uint64_t records[BIND_LOSSES], bytes[BIND_LOSSES], any = 0;
+    records_lost(SELF(object), records, bytes);
+    for (int i = 0; i < BIND_LOSSES; i++) {
+        any |= records[i] -= SELF(object)->told_records[i];
+        any |= bytes[i] -= SELF(object)->told_bytes[i];
+    }
+    return any ? pairs(records, bytes, BIND_LOSSES) : Py_NewRef(Py_None);
 }
 
 static PyObject *get_whole(PyObject *object, void *closure)
@@ -196,6 +290,7 @@ static PyGetSetDef properties[] = {
     {"data", get_data, NULL, "a read-only view of its bytes", NULL},
     {"overwritten", get_overwritten, NULL, "(records, bytes) lost just before it", NULL},
     {"drops", get_drops, NULL, "(records, bytes) of each cause, as they stood at its start", NULL},
+    {"_news", get_news, NULL, "what of both the one before it did not tell, or None", NULL},
     {"whole", get_whole, NULL, "nothing of it was overwritten so far", NULL},
     {"held", get_held, NULL, "neither given back nor put down", NULL},
     {0},
@@ -216,7 +311,7 @@ static PyType_Spec spec = {
     .name = "rchan._core.Subbuf",
     .basicsize = sizeof(struct bind_subbuf),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
-             Py_TPFLAGS_IMMUTABLETYPE,
+             Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_BASETYPE,
     .slots = slots,
 };
 

@@ -8,6 +8,8 @@
 struct bind_arena {
     PyObject_HEAD struct bind_state *state;
     Py_buffer given; /* obj NULL: mapped by us */
+    uint8_t *map;
+    size_t map_length;
     uint8_t *data;
     Py_ssize_t size, used;
 };

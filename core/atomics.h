@@ -2,11 +2,11 @@
 #ifndef RCHAN_ATOMICS_H
 #define RCHAN_ATOMICS_H
 
+#include "copy.h"
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
 
 typedef _Atomic(uint64_t) rchan_a64;
 typedef _Atomic(uint32_t) rchan_a32;
@@ -89,7 +89,7 @@ rchan_copy_racing(uint8_t *to, const uint8_t *from, uint64_t length)
 #else
 static inline void rchan_copy_racing(uint8_t *to, const uint8_t *from, uint64_t length)
 {
-    memcpy(to, from, length);
+    rchan_copy(to, from, length);
 }
 #endif
 

@@ -6,6 +6,7 @@
 
 #include "books.h"
 #include "buffer.h"
+#include "copy.h"
 #include "owner.h"
 #include "reach.h"
 #include "testpoint.h"
@@ -146,7 +147,7 @@ static int64_t read_some(struct position *at, const struct rchan_reach *reach, u
     if (channel->flags & RCHAN_OVERWRITE)
         rchan_copy_racing(to, from, length);
     else
-        memcpy(to, from, length);
+        rchan_copy(to, from, length);
     TESTPOINT("read: copied");
     at->bytes += length;
     at->sums.consumed_bytes += length;

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Self, final
+from typing import Any, Final, Self, TypeVar, final
 
 from _typeshed import structseq
 from typing_extensions import Buffer as _Bytes
 from typing_extensions import disjoint_base
+
+_Kind = TypeVar("_Kind", bound=Subbuf)
 
 ABI_VERSION: Final[int]
 MAX_SUBBUFS: Final[int]
@@ -135,6 +137,9 @@ class Buffer:
     def take(self) -> Subbuf | None:
         """The oldest finished sub-buffer, held until given back; None: there is none.
         BlockingIOError: another reader holds one."""
+    def _take_as(self, kind: type[_Kind], before: Subbuf | None, /) -> _Kind | None:
+        """The same as an object of `kind`, which does not call it. before: what its reader had
+        before it, for `_news`."""
     def tap(self, start: str) -> Tap:
         """A position of its own, from "unread", "oldest" or "now" on."""
     def consumed(self, count: int) -> None: ...
@@ -153,7 +158,7 @@ class Buffer:
     @property
     def _wake_asked(self) -> bool: ...
 
-@final
+@disjoint_base
 class Subbuf:
     """A finished sub-buffer in the reader's hand. Read-only buffer protocol over the mapping
     (memoryview(sub)); in overwrite mode `whole` says whether what was read is good."""
@@ -179,6 +184,8 @@ class Subbuf:
     @property
     def drops(self) -> tuple[tuple[int, int], ...]: ...  # per cause, as they stood at its start
     @property
+    def _news(self) -> tuple[tuple[int, int], ...] | None: ...  # both, less those of `before`
+    @property
     def whole(self) -> bool: ...
     @property
     def held(self) -> bool: ...
@@ -187,6 +194,7 @@ class Subbuf:
         False: void, because the channel was reset, or this is a forked copy."""
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def put_down(self) -> None: ...  # not consumed; same error
+    def _copy(self) -> bool: ...  # data is a copy from now on; False: overwritten meanwhile
 
 @final
 class SubbufCopy:

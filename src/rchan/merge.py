@@ -16,11 +16,14 @@ class Turns:
 
     def pick(self, sources: Sequence[Source], ended: bool) -> TakenSubbuf | None:
         """The next one that is there now, of any buffer."""
-        for step in range(len(sources)):
-            turn = (self._next + step) % len(sources)
+        turn, count = self._next, len(sources)
+        for _ in sources:
+            if turn >= count:
+                turn = 0
             found = sources[turn].take()
+            turn += 1
             if found is not None:
-                self._next = turn + 1
+                self._next = turn
                 return found
         return None
 

@@ -15,7 +15,7 @@ from rchan.taken import Lost, Source, TakenSubbuf
 
 _LOOK_AGAIN: Final = 0.25  # seconds asleep at most: a channel that was closed meanwhile is noticed
 _LOOK_FOR_PRODUCERS: Final = 0.05  # their death wakes nobody
-_QUICK: Final = 16  # sub-buffers between two looks at what else has changed, such as new buffers
+_QUICK: Final = 64  # sub-buffers between two looks at what else has changed, such as new buffers
 
 Ending = Literal["finalized", "orphaned", "timeout", "closed"]
 
@@ -130,10 +130,10 @@ class Reader:
         """
         if not isinstance(sub, TakenSubbuf):
             raise WrongType(f"a reader takes back a TakenSubbuf, not a {type(sub).__name__}")
-        if self._sources.get(sub.cpu) is not sub._source:
-            raise NotHeld(f"{sub._who()} is not this reader's")
         if not sub.held:
             raise NotHeld(f"{sub._who()} was given back or put down before")
+        if self._sources.get(sub.cpu) is not sub._source:
+            raise NotHeld(f"{sub._who()} is not this reader's")
         sub.release()
 
     def close(self) -> None:
@@ -290,6 +290,13 @@ class _Loop:
         return self
 
     def __next__(self) -> TakenSubbuf:
+        current, reader = self._current, self._reader
+        if current is not None and reader._quick:  # the same as below, at once
+            current.give_back()
+            reader._quick -= 1
+            self._current = sub = reader._order.pick(reader._list, False)
+            if sub is not None:
+                return sub
         deadline = self._go_on()
         while not self._look():
             left = self._reader._rest(deadline)
@@ -309,8 +316,7 @@ class _Loop:
 
     def _go_on(self) -> float | None:
         if self._current is not None:
-            if self._current._sub.held:
-                self._current.release()
+            self._current.give_back()
             self._current = None
         timeout = self._reader._timeout
         return None if timeout is None else monotonic() + timeout

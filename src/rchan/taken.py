@@ -5,7 +5,6 @@ from typing import Final
 from weakref import ref
 
 from rchan import _core
-from rchan.errors import NotHeld
 from rchan.stats import Count
 
 OVERTAKEN: Final = 16
@@ -70,7 +69,7 @@ class Source:
         self.copies = copies
         self.busy = False  # at the last look another reader held it
         self.held: ref[TakenSubbuf] | None = None
-        self.last: _core.Subbuf | None = None  # given back: it knows what was lost before it
+        self.last: TakenSubbuf | None = None  # given back: it knows what was lost before it
         self.opened: tuple[int, float] | None = None  # unfinished: its number, first seen when
 
     def in_hand(self) -> bool:
@@ -84,35 +83,26 @@ class Source:
 
     def take(self) -> "TakenSubbuf | None":
         """The oldest finished sub-buffer; None: there is none, or it is in a hand (see busy)."""
-        buffer = self.buffer
         self.busy = False
-        if buffer.subbufs_produced == buffer.subbufs_consumed:
-            return None
         if self.held is not None and self.in_hand():
             return None
         try:
-            if self.copies:
-                found = self._copied()
-            else:
-                sub = buffer.take()
-                found = None if sub is None else TakenSubbuf(self, sub, None)
+            found = self._copied() if self.copies else self.buffer._take_as(TakenSubbuf, self.last)
         except BlockingIOError:
             self.busy = True
             return None
         if found is not None:
+            found._source = self
+            found.late = False
             self.held = ref(found)
         return found
 
     def _copied(self) -> "TakenSubbuf | None":
         for _ in range(OVERTAKEN):
-            sub = self.buffer.take()
-            if sub is None:
-                return None
-            with sub.data as data:
-                copy = bytes(data)
-            if sub.whole:
-                return TakenSubbuf(self, sub, copy)
-            sub.put_down()  # overwritten meanwhile: the next take counts it and goes on behind it
+            found = self.buffer._take_as(TakenSubbuf, self.last)
+            if found is None or found._copy():
+                return found
+            _put_down(found)  # overwritten meanwhile: the next take counts it and goes on behind it
         self.busy = True
         return None
 
@@ -127,51 +117,26 @@ class Source:
         return _between(_told_by(self.last), now)
 
 
-class TakenSubbuf:
+class TakenSubbuf(_core.Subbuf):
     """A finished sub-buffer in a reader's hand; nobody else gets it until it is given back.
 
     Made by a `Reader`. If it is dropped without being given back, it is put down.
+
+    cpu: index of its buffer. seq: sub-buffers produced before it since the last reset. length:
+    bytes in `data`. records: records in the sub-buffer. first_ns: time of its first record,
+    last_ns: of its finish, CLOCK_MONOTONIC. held: is it neither given back nor put down?
+
+    data: its bytes, read-only: the mapping itself, or in overwrite mode a copy that is whole.
+    Each look makes a view; as long as one of the mapping lives, also as a slice or an array, the
+    sub-buffer cannot be given back. Raises NotHeld if it is not in the hand any more.
     """
 
-    __slots__ = ("__weakref__", "_before", "_copy", "_source", "_sub", "late", "length")
+    __slots__ = ("__weakref__", "_source", "late")
 
-    length: int
-    """Bytes in `data`."""
+    _source: Source | None
+    """None once it was given back."""
     late: bool
     """In time order: a sub-buffer that began later was handed out before it (a stalled writer)."""
-
-    def __init__(self, source: Source, sub: _core.Subbuf, copy: bytes | None) -> None:
-        self._source = source
-        self._sub = sub
-        self._copy = copy
-        self._before = source.last
-        self.length = sub.length
-        self.late = False
-
-    @property
-    def cpu(self) -> int:
-        """Index of its buffer."""
-        return self._sub.cpu
-
-    @property
-    def seq(self) -> int:
-        """Its number in the buffer: sub-buffers produced before it since the last reset."""
-        return self._sub.seq
-
-    @property
-    def records(self) -> int:
-        """Records in the sub-buffer."""
-        return self._sub.records
-
-    @property
-    def first_ns(self) -> int:
-        """Time of its first record, CLOCK_MONOTONIC."""
-        return self._sub.first_ns
-
-    @property
-    def last_ns(self) -> int:
-        """Time when it was finished, CLOCK_MONOTONIC."""
-        return self._sub.last_ns
 
     @property
     def lost(self) -> Lost:
@@ -179,23 +144,20 @@ class TakenSubbuf:
 
         For the first one that it takes: since the channel was created.
         """
-        return _between(_told_by(self._before), _told_by(self._sub))
+        news = self._news
+        return _NONE if news is None else Lost(*(Count(*each) for each in news))
 
-    @property
-    def data(self) -> memoryview:
-        """Its bytes, read-only: the mapping itself, or in overwrite mode a copy that is whole.
-
-        Each call makes a view; as long as one of the mapping lives, also as a slice or an array,
-        the sub-buffer cannot be given back. Raises NotHeld if it is not in the hand any more.
-        """
-        if not self._sub.held:
-            raise NotHeld(f"{self._who()} was given back or put down: its data is gone")
-        return self._sub.data if self._copy is None else memoryview(self._copy)
-
-    @property
-    def held(self) -> bool:
-        """Is it in the hand: neither given back nor put down?"""
-        return self._sub.held
+    def give_back(self, length: int | None = None) -> bool:
+        """It is read, or its first `length` bytes; see `release`."""
+        if not self.held:
+            return False
+        done = _give_back(self, length)
+        source = self._source
+        if source is not None:
+            source.last = self
+            source.held = None
+            self._source = None
+        return done
 
     def release(self) -> bool:
         """Give it back: it is read, and its place is free for writers.
@@ -204,29 +166,11 @@ class TakenSubbuf:
         copy of it that a fork made (it is the parent's), or because a subbuf_start callback let it
         be overwritten meanwhile. Raises BufferError while a view lives.
         """
-        sub = self._sub
-        if not sub.held:
-            return False
-        try:
-            done = sub.give_back()
-        except BufferError:
-            raise self._view_lives() from None
-        self._source.last = sub
-        self._source.held = None
-        return done
+        return self.give_back()
 
     def put_down(self) -> None:
         """Not read: the next reader gets it (again). Raises BufferError while a view lives."""
-        try:
-            self._sub.put_down()
-        except BufferError:
-            raise self._view_lives() from None
-
-    def _view_lives(self) -> BufferError:
-        return BufferError(
-            f"a view of {self._who()} still lives (a variable, a slice, an array): release it "
-            "first, for instance by `with sub.data as data:`"
-        )
+        _put_down(self)
 
     def _who(self) -> str:
         return f"sub-buffer {self.seq} of CPU {self.cpu}"
@@ -241,3 +185,7 @@ class TakenSubbuf:
     def __repr__(self) -> str:
         state = "" if self.held else ", not held any more"
         return f"<rchan.TakenSubbuf: {self._who()}, {self.length} bytes{state}>"
+
+
+_give_back: Final = _core.Subbuf.give_back
+_put_down: Final = _core.Subbuf.put_down

@@ -267,6 +267,8 @@ def test_a_subbuf_with_views_stays_in_hand(channels: Path) -> None:
         assert view == SUBBUF
     assert taken.give_back()
     with pytest.raises(BufferError, match="given back"):
+        memoryview(taken)
+    with pytest.raises(errors.NotHeld, match="given back"):
         assert taken.data
 
 

@@ -124,6 +124,24 @@ def test_a_large_one_outlives_its_channel():
     assert numbers(first) == list(range(8192))
 
 
+def test_memory_of_a_dropped_one_serves_the_next_and_a_living_ones_does_not():
+    with rchan.create("big", subbuf_size=1 << 20, n_subbufs=4, n_buffers=1) as channel:
+        contents = []
+        kept = []
+        for number in range(6):
+            channel.reset()
+            for subbuf in range(4):
+                channel.write(bytes([number, subbuf]) * (1 << 19))
+            expected = b"".join(bytes([number, subbuf]) * (1 << 19) for subbuf in range(4))
+            snapshot = channel.snapshot()
+            assert snapshot.data() == expected
+            if number % 2:
+                kept.append(snapshot)
+                contents.append(expected)
+            del snapshot  # the even ones: gone
+        assert [each.data() for each in kept] == contents
+
+
 def test_of_a_finalized_channel():
     with make() as channel:
         write(channel, 0, 6)

@@ -10,7 +10,7 @@ from sources import ROOT, name_of, own_files
 
 # Lowest first. A file may include its own layer and those below.
 CORE = (
-    {"atomics", "clock", "cpu", "testpoint"},
+    {"atomics", "clock", "copy", "cpu", "testpoint"},
     {"layout"},
     {"handle"},
     {"owner", "wait", "files"},
