@@ -134,6 +134,13 @@ struct rchan_buffer *bind_buffer_mapped(struct bind_buffer *buffer);
 PyObject *bind_memory_view(struct bind_buffer *buffer, uint64_t offset, uint64_t length,
                            bool readonly);
 
+/* Somebody reads through this handle: it is no producer's, unless it writes. */
+static inline void bind_reads(struct rchan_channel *core)
+{
+    if (rchan_unlikely(!rchan_load(&core->reads)))
+        rchan_note_reading(core);
+}
+
 PyObject *bind_books_new(struct bind_state *state, const struct rchan_books *books);
 /* Methods of Buffer: None if there is no finished sub-buffer. */
 PyObject *bind_subbuf_take(PyObject *buffer, PyObject *unused);

@@ -131,6 +131,7 @@ static int64_t read_into(PyObject *object, void *to, uint64_t length)
 {
     struct rchan_buffer *core = SELF(object)->core;
     bool alone = length > READ_ALONE;
+    bind_reads(core->channel);
     if (alone)
         bind_release();
     int64_t count = rchan_read(core, to, length);

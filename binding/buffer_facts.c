@@ -60,7 +60,7 @@ static bool truth(struct rchan_buffer *core, enum fact fact)
     case FULL:
         return rchan_buffer_is_full(core);
     case FINALIZED:
-        return rchan_load_acquire(&core->block->finalized);
+        return rchan_buffer_finalized(core);
     default:
         return rchan_wake_asked(&core->block->wake);
     }

@@ -183,7 +183,7 @@ PyObject *bind_channel_producers(PyObject *object, PyObject *unused)
     struct rchan_channel *core = bind_channel_open(SELF(object));
     if (!core)
         return NULL;
-    uint32_t count = rchan_slots_alive(core, pids, RCHAN_MAX_SLOTS);
+    uint32_t count = rchan_producers_alive(core, pids, RCHAN_MAX_SLOTS);
     PyObject *list = PyList_New(0);
     for (uint32_t i = 0; list && i < count; i++)
         if (!append_number(list, pids[i]))
@@ -360,7 +360,7 @@ PyGetSetDef bind_channel_properties[] = {
     TRUTH("creator", CREATOR, NULL, "this handle made the channel, in this process"),
     TRUTH("enabled", ENABLED, set_truth, "False, set by any process: records are dropped"),
     TRUTH("finalized", FINALIZED, NULL, "nobody can write any more"),
-    TRUTH("orphaned", ORPHANED, NULL, "no process is attached but this one"),
+    TRUTH("orphaned", ORPHANED, NULL, "no other process is attached that writes, or may"),
     TRUTH("overwrite", OVERWRITE, NULL, "the newest records are kept, not the oldest"),
     TRUTH("_defer_wakeups", DEFER_WAKEUPS, set_truth, NULL),
     {"_wakeup", get_wakeup, set_wakeup, "when readers are woken: bits of the gate", NULL},

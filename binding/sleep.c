@@ -75,6 +75,7 @@ PyObject *bind_buffer_wait(PyObject *object, PyObject *args, PyObject *names)
     struct sleep sleep = {.look = look_at_buffer, .object = core};
     if (!core || !get_timeout(self->attachment->state, args, names, &sleep.left_ns))
         return NULL;
+    bind_reads(core->channel);
     sleep.wake = &core->block->wake;
     int64_t found = sleep_until_found(&sleep);
     return found < 0 ? NULL : PyLong_FromLongLong(found);
@@ -104,6 +105,7 @@ PyObject *bind_channel_wait(PyObject *object, PyObject *args, PyObject *names)
     if (!core || !get_timeout(self->state, args, names, &sleep.left_ns))
         return NULL;
     sleep.wake = &core->header->wake;
+    bind_reads(core);
     bind_channel_enter(self);
     int64_t found = sleep_until_found(&sleep);
     bind_channel_leave(self);

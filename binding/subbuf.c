@@ -47,7 +47,11 @@ PyObject *bind_subbuf_take(PyObject *object, PyObject *unused)
 {
     (void)unused;
     struct bind_buffer *buffer = (struct bind_buffer *)object;
-    return bind_buffer_mapped(buffer) ? take(buffer, buffer->attachment->state->subbuf) : NULL;
+    struct rchan_buffer *core = bind_buffer_mapped(buffer);
+    if (!core)
+        return NULL;
+    bind_reads(core->channel);
+    return take(buffer, buffer->attachment->state->subbuf);
 }
 
 static void records_lost(const struct bind_subbuf *self, uint64_t *records, uint64_t *bytes)
@@ -72,6 +76,7 @@ PyObject *bind_subbuf_take_as(PyObject *object, PyObject *const *args, Py_ssize_
         return bind_wrong_type(state, "kind", "a subclass of Subbuf, and the one before", object);
     if (args[1] != Py_None && !PyObject_TypeCheck(args[1], state->subbuf))
         return bind_wrong_type(state, "before", "a Subbuf or None", args[1]);
+    bind_reads(core->channel);
     if (rchan_buffer_is_empty(core))
         return Py_NewRef(Py_None);
     PyObject *taken = take(buffer, (PyTypeObject *)args[0]);

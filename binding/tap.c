@@ -31,6 +31,7 @@ PyObject *bind_buffer_tap(PyObject *object, PyObject *from)
         if (!self)
             return NULL;
         self->buffer = (struct bind_buffer *)Py_NewRef(object);
+        bind_reads(core->channel);
         int result = rchan_tap_start(core, (enum rchan_tap_from)i, &self->core);
         if (result)
             Py_CLEAR(self);
@@ -146,7 +147,7 @@ static bool any_ready(struct rchan_channel *core, PyObject *taps)
     for (Py_ssize_t i = 0; i < PyTuple_Size(taps); i++) {
         if (rchan_tap_ready(tap_at(taps, i)))
             return true;
-        ended = ended && rchan_load_acquire(&tap_at(taps, i)->buffer->block->finalized);
+        ended = ended && rchan_buffer_finalized(tap_at(taps, i)->buffer);
     }
     return ended;
 }
@@ -186,6 +187,7 @@ PyObject *bind_channel_wait_taps(PyObject *object, PyObject *args)
         !bind_get_timeout(watch.channel->state, timeout, &timeout_ns) ||
         !bind_get_view(watch.channel->state, known, PyBUF_SIMPLE, &watch.known))
         return NULL;
+    bind_reads(core);
     bind_channel_enter(watch.channel);
     int64_t found = bind_sleep(&core->header->wake, look, &watch, timeout_ns);
     bind_channel_leave(watch.channel);

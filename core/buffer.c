@@ -227,6 +227,9 @@ static enum rchan_outcome reserve_owned(struct rchan_buffer *buffer, uint64_t le
 {
     struct rchan_channel *channel = buffer->channel;
     uint32_t forks = channel->fork_count;
+    if (rchan_unlikely(
+            !rchan_load(&channel->writes))) /* never on the fast path: it needs a cached place */
+        rchan_note_writing(channel);
     TESTPOINT("write: owner taken");
     enum rchan_outcome outcome = make_room(buffer, length, &place->head, &place->notice);
     if (channel->fork_count != forks) { /* a callback forked: the word is the parent's */

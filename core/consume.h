@@ -10,6 +10,9 @@ enum { RCHAN_POLLIN = 1, RCHAN_POLLERR = 8, RCHAN_POLLRDNORM = 64 };
  * Bytes copied (0: nothing there), -EAGAIN: another reader has the buffer, -EBADMSG: corrupt. */
 int64_t rchan_read(struct rchan_buffer *buffer, void *to, uint64_t count);
 
+/* Will nothing be written any more? Also if a finalizer was killed before he came to this buffer. */
+bool rchan_buffer_finalized(const struct rchan_buffer *buffer);
+
 /* finalized: ERR; else IN|RDNORM exactly when produced != consumed, or when something unread was
  * announced (by another wake-up mode than relay's); else 0. */
 uint32_t rchan_poll(const struct rchan_buffer *buffer);

@@ -49,6 +49,7 @@ struct rchan_channel {
     /* what every write reads */
     struct rchan_header *header;
     struct rchan_buffer *buffers; /* [n_buffers] */
+    rchan_a32 writes, reads;      /* has it, since the last fork? */
     rchan_a64 owner_value;        /* generation << 32 | slot + 1; 0: no slot (a fork went wrong) */
     uint64_t offset_mask;         /* (1 << shift) - 1 */
     uint64_t full;                /* offset that means FULL: subbuf_size + 1 */

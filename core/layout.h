@@ -64,6 +64,9 @@ enum {
     RCHAN_DROP_CAUSES
 };
 
+/* slot word, generation << 32 | reads << 31 | pid: an attachment that has read and never written */
+#define RCHAN_SLOT_READS (UINT64_C(1) << 31)
+
 struct rchan_header {
     /* identity and geometry: written before the file has a name, then constant */
     uint64_t magic;

@@ -96,12 +96,18 @@ bool rchan_owner_dead(struct rchan_channel *channel, uint64_t owner_value)
     return slot_lock(channel->fd, F_OFD_GETLK, F_WRLCK, slot, &found) == 0 && found == F_UNLCK;
 }
 
-uint32_t rchan_slots_alive(struct rchan_channel *channel, uint32_t *pids, uint32_t room)
+static bool is_producer(struct rchan_channel *channel, uint32_t slot, uint64_t word)
+{
+    return (uint32_t)word && !(word & RCHAN_SLOT_READS) &&
+           !rchan_owner_dead(channel, (word >> 32) << 32 | (slot + 1));
+}
+
+uint32_t rchan_producers_alive(struct rchan_channel *channel, uint32_t *pids, uint32_t room)
 {
     uint32_t alive = 0;
     for (uint32_t slot = 0; slot < RCHAN_MAX_SLOTS; slot++) {
         uint64_t word = rchan_load(&slot_table(channel)[slot]);
-        if (!(uint32_t)word || rchan_owner_dead(channel, (word >> 32) << 32 | (slot + 1)))
+        if (!is_producer(channel, slot, word))
             continue;
         if (pids && alive < room)
             pids[alive] = (uint32_t)word;
@@ -178,6 +184,8 @@ static void renew_after_fork(struct rchan_channel *channel)
     rchan_store(&channel->owner_value, 0);
     channel->fork_count++;
     channel->creator = false;
+    rchan_store(&channel->writes, 0);
+    rchan_store(&channel->reads, 0);
     pthread_mutex_init(&channel->making, NULL); /* its holder is in the parent */
     for (uint32_t i = 0; i < channel->n_buffers; i++)
         channel->buffers[i].cached_subbuf = NULL; /* may have been half changed by another thread */
@@ -258,13 +266,48 @@ static bool same_control(const struct rchan_channel *one, const struct rchan_cha
                             ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev);
 }
 
+/* Of any handle of this process. */
+static bool is_ours(const struct rchan_channel *channel, uint32_t slot)
+{
+    for (struct rchan_channel *other = attachments; other; other = other->next)
+        if ((uint32_t)rchan_load(&other->owner_value) == slot + 1 && same_control(channel, other))
+            return true;
+    return false;
+}
+
 bool rchan_orphaned(struct rchan_channel *channel)
 {
-    uint32_t ours = 0;
+    bool orphaned = true;
     pthread_mutex_lock(&attachments_lock);
-    for (struct rchan_channel *other = attachments; other; other = other->next)
-        ours += rchan_load(&other->owner_value) && same_control(channel, other);
-    uint32_t alive = rchan_slots_alive(channel, NULL, 0);
+    for (uint32_t slot = 0; orphaned && slot < RCHAN_MAX_SLOTS; slot++)
+        orphaned = !is_producer(channel, slot, rchan_load(&slot_table(channel)[slot])) ||
+                   is_ours(channel, slot);
     pthread_mutex_unlock(&attachments_lock);
-    return alive <= ours;
+    return orphaned;
+}
+
+static rchan_a64 *own_slot(struct rchan_channel *channel)
+{
+    uint64_t value = rchan_load(&channel->owner_value);
+    return value ? &slot_table(channel)[(uint32_t)value - 1] : NULL;
+}
+
+void rchan_note_reading(struct rchan_channel *channel)
+{
+    rchan_a64 *slot = own_slot(channel);
+    rchan_store(&channel->reads, 1);
+    if (!slot || rchan_load(&channel->writes))
+        return;
+    rchan_set_bits(slot, RCHAN_SLOT_READS);
+    if (rchan_load(&channel->writes)) /* another thread's first record came in between */
+        rchan_clear_bits(slot, RCHAN_SLOT_READS);
+}
+
+void rchan_note_writing(struct rchan_channel *channel)
+{
+    rchan_a64 *slot = own_slot(channel);
+    rchan_store(&channel->writes, 1);
+    rchan_full_fence();
+    if (slot)
+        rchan_clear_bits(slot, RCHAN_SLOT_READS);
 }

@@ -14,11 +14,16 @@ void rchan_slot_release(struct rchan_channel *channel);
 /* Is the holder named by this owner value gone for good? (One system call if its slot is in use.) */
 bool rchan_owner_dead(struct rchan_channel *channel, uint64_t owner_value);
 
-/* Attached processes: counts slots whose lock is held. pids (may be NULL) gets up to `room` of them. */
-uint32_t rchan_slots_alive(struct rchan_channel *channel, uint32_t *pids, uint32_t room);
+/* Attached producers: counts slots whose lock is held, without those that have only read. pids (may
+ * be NULL) gets up to `room` of them. */
+uint32_t rchan_producers_alive(struct rchan_channel *channel, uint32_t *pids, uint32_t room);
 
-/* Is nobody attached but this process (through any of its handles)? */
+/* Is no other process attached that writes, or may (one that has done nothing yet may)? */
 bool rchan_orphaned(struct rchan_channel *channel);
+
+/* Note in the slot what this attachment is for. */
+void rchan_note_reading(struct rchan_channel *channel);
+void rchan_note_writing(struct rchan_channel *channel);
 
 /* An owner value that is dead for ever: what a take-over that could not be finished leaves. */
 #define RCHAN_NOBODY_ALIVE UINT64_MAX
@@ -33,7 +38,7 @@ enum rchan_take rchan_word_take(struct rchan_channel *channel, rchan_a64 *word, 
 
 static inline void rchan_word_give(rchan_a64 *word)
 {
-    /* word.give: pairs with word.take, word.takeover, write.take */
+    /* word.give: pairs with word.take, word.takeover, write.take, poll.owner */
     rchan_store_release(word, 0);
 }
 

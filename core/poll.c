@@ -1,6 +1,7 @@
 /* What a look at a buffer says, without taking anything: poll, full, empty. */
 #include "buffer.h"
 #include "consume.h"
+#include "owner.h"
 
 /* Something of an unfinished sub-buffer that a writer woke readers for, and nobody has read. */
 static bool announced(const struct rchan_buffer *buffer)
@@ -20,10 +21,23 @@ static uint64_t unread_subbufs(const struct rchan_buffer *buffer)
     return produced - rchan_head_produced(channel, rchan_load_acquire(&buffer->block->tail));
 }
 
-uint32_t rchan_poll(const struct rchan_buffer *buffer)
+bool rchan_buffer_finalized(const struct rchan_buffer *buffer)
 {
+    struct rchan_channel *channel = buffer->channel;
     /* poll.finalized: pairs with finalize.store */
     if (rchan_load_acquire(&buffer->block->finalized))
+        return true;
+    if (!(rchan_load(&channel->header->gate) & RCHAN_GATE_FINALIZED))
+        return false;
+    rchan_load_fence(); /* who takes the owner word after that look finds the gate shut */
+    /* poll.owner: pairs with word.give */
+    uint64_t owner = rchan_load_acquire(&buffer->block->owner);
+    return !owner || rchan_owner_dead(channel, owner);
+}
+
+uint32_t rchan_poll(const struct rchan_buffer *buffer)
+{
+    if (rchan_buffer_finalized(buffer))
         return RCHAN_POLLERR;
     return unread_subbufs(buffer) || announced(buffer) ? RCHAN_POLLIN | RCHAN_POLLRDNORM : 0;
 }

@@ -336,7 +336,7 @@ class Channel:
     @property
     def finalized(self) -> bool: ...
     @property
-    def orphaned(self) -> bool: ...  # no process is attached but this one
+    def orphaned(self) -> bool: ...  # no other process is attached that writes, or may
     @property
     def base(self) -> str | None: ...
     @property

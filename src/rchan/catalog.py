@@ -23,9 +23,9 @@ class ChannelInfo:
     n_buffers: int
     overwrite: bool
     state: str
-    """live: somebody is attached; orphaned: nobody is; finalized: closed to writers; damaged."""
+    """live: it has producers; orphaned: it has none; finalized: closed to writers; damaged."""
     producers: tuple[int, ...]
-    """Process ids of those who are attached."""
+    """Process ids of those who are attached, and write or may (readers only read)."""
 
 
 def list(parent: Parent = None) -> builtins.list[ChannelInfo]:

@@ -199,6 +199,7 @@ class Channel(_core.Channel):
         cpus: Iterable[int] | None = None,
         start: Start = "unread",
         timeout: float | None = None,
+        until_orphaned: bool = False,
     ) -> Tap:
         """Read along without consuming: iterates over copies of finished sub-buffers.
 
@@ -206,10 +207,11 @@ class Channel(_core.Channel):
         start: "unread": where the consumer is, from the beginning of its sub-buffer; "oldest":
         what is still there, although consumed; "now": the sub-buffer that is being filled.
         timeout: seconds to wait for the next one; 0: not at all, None: for ever.
+        until_orphaned: end when the channel is `orphaned`, as `reader` does.
         Raises NoSuchBuffer, WrongType, ChannelBusy (written too fast to find a beginning).
         """
         indices = None if cpus is None else {check_cpu(cpu) % self.n_buffers for cpu in cpus}
-        return Tap(self, indices, start, timeout)
+        return Tap(self, indices, start, timeout, until_orphaned)
 
     def snapshot(self, start: Start = "oldest", into: "_Bytes | None" = None) -> Snapshot:
         """Copy everything that is there now, the unfinished sub-buffers too, oldest first.
@@ -222,7 +224,10 @@ class Channel(_core.Channel):
         return take_snapshot(self, start, into)
 
     def producers(self) -> list[int]:
-        """Process ids of all attachments to the channel, this one included (for people only)."""
+        """Process ids of the channel's producers: of each handle, but those that have only read.
+
+        A handle that has done nothing yet counts, this one too. For people only.
+        """
         return self._producers()
 
     def reader(
@@ -239,7 +244,7 @@ class Channel(_core.Channel):
         cpus: only the buffers of these CPUs. flush_interval: seconds after which the reader
         finishes a slow, unfinished sub-buffer itself, unless it is empty. timeout: the loop ends
         when nothing came for so many seconds. It also ends when the channel is finalized, and with
-        until_orphaned when no other handle is attached to it, after everything was read.
+        until_orphaned when it is `orphaned`, after everything was read.
 
         in_time_order: over all CPUs, by `first_ns`; whatever comes later was written later than
         that. watermark: seconds that a CPU with unread records in an unfinished sub-buffer may hold

@@ -14,7 +14,7 @@ from rchan.pause import Pause
 from rchan.taken import Lost, Source, TakenSubbuf
 
 _LOOK_AGAIN: Final = 0.25  # seconds asleep at most: a channel that was closed meanwhile is noticed
-_LOOK_FOR_PRODUCERS: Final = 0.05  # their death wakes nobody
+LOOK_FOR_PRODUCERS: Final = 0.05  # their death wakes nobody
 _QUICK: Final = 64  # sub-buffers between two looks at what else has changed, such as new buffers
 
 Ending = Literal["finalized", "orphaned", "timeout", "closed"]
@@ -219,7 +219,7 @@ class Reader:
     def _nobody_left(self) -> Ending | None:
         if self._channel.finalized:
             return "finalized"
-        if self._until_orphaned and not self._found and len(self._channel._producers()) <= 1:
+        if self._until_orphaned and not self._found and self._channel.orphaned:
             return "orphaned"
         return None
 
@@ -264,7 +264,7 @@ class Reader:
             self._ended_by = "timeout"
             return None
         if self._until_orphaned:
-            left = min(left, _LOOK_FOR_PRODUCERS)
+            left = min(left, LOOK_FOR_PRODUCERS)
         if self._flush_interval is not None:
             left = min(left, self._flush_interval / 4)
         return left

@@ -7,7 +7,9 @@ from typing import Final, Literal, NamedTuple, Self
 
 from rchan import _core
 from rchan.errors import WrongType
+from rchan.reader import LOOK_FOR_PRODUCERS
 
+Ending = Literal["finalized", "orphaned", "timeout"]
 Start = Literal["unread", "oldest", "now"]
 STARTS: Final = ("unread", "oldest", "now")
 
@@ -48,7 +50,8 @@ class Tap:
     come in order. Each `SubbufCopy` tells what was missed just before it (`missed`), what writers
     could not store (`lost`), and whether the buffer was reset (`was_reset`). An iteration ends
     after `timeout` seconds without a new one, and can be taken up again; or when the channel is
-    finalized, after what was unfinished. Raises ChannelClosed once the channel's handle is closed.
+    finalized (or orphaned, if that was asked for), after what was unfinished. Raises ChannelClosed
+    once the channel's handle is closed.
     """
 
     def __init__(
@@ -57,12 +60,16 @@ class Tap:
         indices: Iterable[int] | None = None,
         start: Start = "unread",
         timeout: float | None = None,
+        until_orphaned: bool = False,
     ) -> None:
-        """indices: of the buffers to read, None: all. start, timeout: as in `Channel.tap`."""
+        """indices: of the buffers to read, None: all. The others: as in `Channel.tap`."""
         if timeout is not None and not isinstance(timeout, int | float):
             raise WrongType(f"timeout must be a number of seconds or None, not {timeout!r}")
         self._channel = channel
         self._timeout = timeout
+        self._until_orphaned = bool(until_orphaned)
+        self._ended_by: Ending | None = None
+        self._last: Ending = "timeout"
         self._start: Start = check_start(start)
         everybody = range(channel.n_buffers)
         self._wanted = frozenset(everybody if indices is None else indices)
@@ -81,6 +88,15 @@ class Tap:
     def rest(self) -> Missed:
         """Once a finalized channel was read to its end: missed after the last copy."""
         return sum_missed(tap.rest() for tap in self._taps.values())
+
+    @property
+    def ended_by(self) -> Ending | None:
+        """Why the last iteration ended; None: it did not.
+
+        "finalized", "orphaned" (only with until_orphaned): everything was delivered, the unfinished
+        rest too, and that was the end; "timeout": nothing came for so long.
+        """
+        return self._ended_by
 
     def _take_up(self) -> None:
         """Buffers that are new; whatever they hold was written after the tap began."""
@@ -102,8 +118,13 @@ class Tap:
                 return copy
         return None
 
-    def _all_final(self) -> bool:
-        return self._channel.finalized and all(tap.buffer.finalized for tap in self._taps.values())
+    def _nobody_left(self) -> Ending | None:
+        taps = self._taps.values()
+        if self._channel.finalized and all(tap.buffer.finalized for tap in taps):
+            return "finalized"
+        if self._until_orphaned and self._channel.orphaned:
+            return "orphaned"
+        return None
 
     def _end(self) -> None:
         """Nothing is written any more: what is unfinished belongs to it, too."""
@@ -117,19 +138,31 @@ class Tap:
     def __next__(self) -> _core.SubbufCopy:
         deadline = None if self._timeout is None else monotonic() + self._timeout
         for attempt in count():
-            final = self._all_final()
+            ending = None if self._ended else self._nobody_left()  # before the look
             copy = self.poll()
             if copy is not None:
+                self._ended_by = None
                 return copy
             if self._ended:
                 break
-            if final:
+            if ending is not None:
                 self._end()
-            else:
-                left = None if deadline is None else max(0.0, deadline - monotonic())
-                if (attempt and left == 0) or not self._wait(left):
-                    break
+                self._last = ending
+            elif not self._sleep(deadline, attempt):
+                self._last = "timeout"
+                break
+        self._ended_by = self._last
         raise StopIteration
+
+    def _sleep(self, deadline: float | None, attempt: int) -> bool:
+        """Until there may be something; False: time is up."""
+        left = None if deadline is None else max(0.0, deadline - monotonic())
+        if left == 0 and attempt:
+            return False
+        if not self._until_orphaned:
+            return self._wait(left)
+        part = LOOK_FOR_PRODUCERS if left is None else min(left, LOOK_FOR_PRODUCERS)
+        return self._wait(part) or part != left
 
     def _wait(self, timeout: float | None) -> bool:
         taps = tuple(self._taps.values())

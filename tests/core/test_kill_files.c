@@ -158,8 +158,11 @@ static void check_close(struct rchan_channel *channel, struct log *log, bool kil
     (void)log;
     if (!killed)
         CHECK(rchan_channel_finalized(channel));
-    if (rchan_channel_finalized(channel))
+    if (rchan_channel_finalized(channel)) {
         CHECK_EQ(rchan_write(channel, 0, "abc", 3), RCHAN_DROPPED_DISABLED);
+        CHECK(rchan_buffer_finalized(&channel->buffers[0])); /* wherever the finalizer was killed */
+        CHECK_EQ(rchan_poll(&channel->buffers[0]), RCHAN_POLLERR);
+    }
     CHECK_EQ(rchan_read(&channel->buffers[0], got, 8), 5);
     CHECK_EQ(memcmp(got, "early", 5), 0);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -72,14 +73,14 @@ TEST(every_attachment_has_a_slot_of_its_own)
     uint32_t pids[4] = {0};
     CHECK(ours && theirs && ours != theirs);
     CHECK((uint32_t)ours != (uint32_t)theirs);
-    CHECK_EQ(rchan_slots_alive(channel, pids, 4), 2);
+    CHECK_EQ(rchan_producers_alive(channel, pids, 4), 2);
     CHECK_EQ(pids[0], getpid());
     CHECK_EQ(pids[1], getpid());
     CHECK(!rchan_owner_dead(channel, theirs));
     CHECK(!rchan_owner_dead(other, ours));
     CHECK(!rchan_owner_dead(channel, ours));
     rchan_channel_detach(other);
-    CHECK_EQ(rchan_slots_alive(channel, NULL, 0), 1);
+    CHECK_EQ(rchan_producers_alive(channel, NULL, 0), 1);
     CHECK(rchan_owner_dead(channel, theirs));
     fixture_close(channel);
 }
@@ -89,7 +90,7 @@ TEST(pids_are_given_up_to_the_room)
     struct rchan_channel *channel = fixture_channel("room", 64, 2, false);
     struct rchan_channel *other = fixture_attach("room");
     uint32_t pids[2] = {0, 77};
-    CHECK_EQ(rchan_slots_alive(channel, pids, 1), 2);
+    CHECK_EQ(rchan_producers_alive(channel, pids, 1), 2);
     CHECK_EQ(pids[1], 77);
     rchan_channel_detach(other);
     fixture_close(channel);
@@ -163,10 +164,10 @@ TEST(a_forked_child_has_a_slot_of_its_own)
     CHECK(theirs && (uint32_t)theirs != (uint32_t)ours);
     CHECK_EQ(rchan_load(&channel->owner_value), ours);
     CHECK(!rchan_owner_dead(channel, theirs));
-    CHECK_EQ(rchan_slots_alive(channel, NULL, 0), 2);
+    CHECK_EQ(rchan_producers_alive(channel, NULL, 0), 2);
     child_kill(&child);
     CHECK(rchan_owner_dead(channel, theirs));
-    CHECK_EQ(rchan_slots_alive(channel, NULL, 0), 1);
+    CHECK_EQ(rchan_producers_alive(channel, NULL, 0), 1);
     fixture_close(channel);
 }
 
@@ -182,12 +183,71 @@ TEST(a_dead_parent_is_seen_while_its_child_lives)
     }
     uint64_t theirs = child_said(&parent);
     CHECK(!rchan_owner_dead(channel, theirs));
-    CHECK_EQ(rchan_slots_alive(channel, NULL, 0), 3);
+    CHECK_EQ(rchan_producers_alive(channel, NULL, 0), 3);
     kill(parent.pid, SIGKILL);
     waitpid(parent.pid, NULL, 0);
     CHECK(rchan_owner_dead(channel, theirs));
-    CHECK_EQ(rchan_slots_alive(channel, NULL, 0), 2);
+    CHECK_EQ(rchan_producers_alive(channel, NULL, 0), 2);
     child_close(&parent);
+    fixture_close(channel);
+}
+
+TEST(who_has_only_read_is_no_producer)
+{
+    struct rchan_channel *channel = fixture_channel("reads", 64, 2, false);
+    struct rchan_channel *other = fixture_attach("reads");
+    rchan_note_reading(other);
+    CHECK_EQ(rchan_producers_alive(channel, NULL, 0), 1);
+    CHECK_EQ(rchan_write(other, 0, "record", 6), RCHAN_STORED);
+    CHECK_EQ(rchan_producers_alive(channel, NULL, 0), 2);
+    rchan_note_reading(other); /* it stays one */
+    CHECK_EQ(rchan_producers_alive(channel, NULL, 0), 2);
+    rchan_channel_detach(other);
+    other = fixture_attach("reads"); /* the slot anew */
+    CHECK_EQ(rchan_producers_alive(channel, NULL, 0), 2);
+    rchan_channel_detach(other);
+    fixture_close(channel);
+}
+
+TEST(a_reader_of_another_process_leaves_the_channel_orphaned)
+{
+    struct rchan_channel *channel = fixture_channel("reader", 64, 2, false);
+    struct child child;
+    rchan_note_reading(channel);
+    CHECK(rchan_orphaned(channel));
+    if (child_start(&child)) { /* it may write, as long as it has not read */
+        child_say(&child, (uint64_t)rchan_orphaned(channel), &child);
+    }
+    CHECK_EQ(child_said(&child), 1); /* the parent has only read */
+    CHECK(!rchan_orphaned(channel));
+    child_kill(&child);
+    CHECK(rchan_orphaned(channel));
+    if (child_start(&child)) {
+        rchan_note_reading(channel);
+        child_say(&child, 1, &child);
+    }
+    child_said(&child);
+    CHECK(rchan_orphaned(channel));
+    child_kill(&child);
+    fixture_close(channel);
+}
+
+TEST(while_a_record_is_in_progress_its_buffer_is_not_finalized)
+{
+    struct rchan_channel *channel = fixture_channel("half", 64, 2, false);
+    struct rchan_buffer *buffer = &channel->buffers[0];
+    struct rchan_reservation place;
+    CHECK(!rchan_buffer_finalized(buffer));
+    CHECK_EQ(rchan_reserve(channel, 0, 8, &place), RCHAN_STORED);
+    /* a finalizer who was killed after his first store */
+    rchan_set_bits(&channel->header->gate, (uint32_t)RCHAN_GATE_FINALIZED);
+    CHECK(!rchan_buffer_finalized(buffer));
+    memcpy(place.data, "the last", 8);
+    CHECK(rchan_commit(&place, 8));
+    CHECK(rchan_buffer_finalized(buffer));
+    rchan_store(&buffer->block->owner, RCHAN_NOBODY_ALIVE);
+    CHECK(rchan_buffer_finalized(buffer));
+    rchan_store(&buffer->block->owner, 0);
     fixture_close(channel);
 }
 

@@ -3,11 +3,15 @@
 import gc
 import multiprocessing
 import os
+import signal
 from multiprocessing.connection import Connection
 
 import pytest
+from forking import forked, kill
 
 import rchan
+
+GATE, FINALIZED = 128, b"\x02"  # core/layout.h
 
 
 def _create(pipe: Connection, count: int, reserve: bool) -> None:
@@ -105,3 +109,89 @@ def test_orphaned_of_a_closed_handle(four_cpus):
     channel.close()
     with pytest.raises(rchan.ChannelClosed):
         assert channel.orphaned
+
+
+def test_readers_of_other_processes_are_no_producers(four_cpus):
+    """Two recorders of one channel do not keep each other waiting for ever."""
+    with rchan.create("mine", subbuf_size=64, n_buffers=1) as channel:
+
+        def read():
+            reader = channel.reader()
+            assert reader.take() is None
+
+        with forked(lambda: channel.write(b"one")) as producer, forked(read) as reading:
+            assert channel.producers() == [os.getpid(), producer]
+            assert not channel.orphaned
+            kill(producer)
+            assert channel.orphaned
+            kill(reading)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda channel: channel.reader().take(),
+        lambda channel: channel.tap(timeout=0),
+        lambda channel: channel.snapshot(),
+        lambda channel: rchan.RelayFile(channel.buffers[0]).read(),
+        lambda channel: rchan.RelayFile(channel.buffers[0]).readinto(bytearray(8)),
+        lambda channel: rchan.RelayFile(channel.buffers[0]).poll(1),
+        lambda channel: channel.buffers[0].take(),
+    ],
+    ids=["reader", "tap", "snapshot", "read", "readinto", "poll", "take"],
+)
+def test_reading_in_any_way_makes_a_handle_a_readers(four_cpus, read):
+    with rchan.create("mine", subbuf_size=64, n_buffers=1) as channel:
+        assert channel.producers() == [os.getpid()]
+        read(channel)
+        assert channel.producers() == []
+        assert channel.write(b"but now it writes")
+        read(channel)
+        assert channel.producers() == [os.getpid()]
+
+
+def test_a_tap_says_that_the_channel_is_orphaned(four_cpus):
+    with rchan.create("mine", subbuf_size=64, n_buffers=1) as channel:
+
+        def produce():
+            for number in range(12):
+                channel.write(b"%7d\n" % number)
+
+        with forked(produce) as pid:
+            tap = channel.tap(timeout=0, until_orphaned=True)
+            assert len(next(tap)) == 64
+            assert list(tap) == []
+            assert tap.ended_by == "timeout"
+            kill(pid)
+            assert [bytes(copy.data)[-2:-1] for copy in tap] == [b"1"], "the unfinished rest"
+            assert tap.ended_by == "orphaned"
+            assert list(tap) == []
+            assert tap.ended_by == "orphaned"
+
+
+def test_a_sleeping_tap_notices_that_its_producers_died(four_cpus):
+    with rchan.create("mine", subbuf_size=64, n_buffers=1) as channel:
+        with forked(lambda: channel.write(b"last words")) as pid:
+            tap = channel.tap(until_orphaned=True)
+            os.kill(pid, signal.SIGKILL)
+            assert [bytes(copy.data) for copy in tap] == [b"last words"]
+        assert tap.ended_by == "orphaned"
+
+
+@pytest.mark.parametrize("reading", ["reader", "tap", "file"])
+def test_a_finalizer_who_was_killed_half_way(four_cpus, channels, reading):
+    """The gate is shut, the buffers are not marked, and nobody was woken."""
+    with rchan.create("mine", subbuf_size=64, n_buffers=2) as channel:
+        channel.write(b"the rest", 1)
+        with (channels / "mine.chan").open("r+b") as control:
+            control.seek(GATE)
+            control.write(FINALIZED)
+        assert channel.finalized
+        assert channel.buffers[1].finalized
+        if reading == "file":
+            with rchan.open_file(channels / "mine1", blocking=True) as file:
+                assert (file.read(100), file.read(100)) == (b"the rest", b"")
+        else:
+            source = getattr(channel, reading)()
+            assert [bytes(sub.data) for sub in source] == [b"the rest"]
+            assert source.ended_by == "finalized"

@@ -1,8 +1,10 @@
 """Channel.reader(): what it hands out, takes back, puts down, says was lost, and when it ends."""
 
 import gc
+from itertools import islice
 
 import pytest
+from forking import forked
 
 import rchan
 from rchan import Count, Lost
@@ -207,6 +209,45 @@ def test_in_overwrite_mode_it_is_a_copy(flight):
         break
 
 
+class Overtaken:
+    """A buffer that is written to just after a sub-buffer was taken from it, so many times."""
+
+    def __init__(self, buffer, act, times):
+        self.buffer, self.act, self.times = buffer, act, times
+
+    def __getattr__(self, name):
+        return getattr(self.buffer, name)
+
+    def _take_as(self, kind, before):
+        found = self.buffer._take_as(kind, before)
+        if self.times:
+            self.times -= 1
+            self.act()
+        return found
+
+
+def test_overwritten_between_taking_and_copying(flight):
+    """What is handed out is what was written under that number, not what replaced it."""
+    fill(flight, range(5))
+    written = iter(range(5, 1000))
+    reader = flight.reader()
+    source = reader._sources[0]
+    source.buffer = Overtaken(source.buffer, lambda: fill(flight, [next(written)] * 5), 3)
+    found = [(sub.seq, int(bytes(sub)), sub.lost.overwritten.records) for sub in islice(reader, 3)]
+    assert found == [(16, 7, 16), (17, 7, 0), (18, 7, 0)]
+
+
+def test_overtaken_for_ever_gives_nothing_and_does_not_hang(flight):
+    fill(flight, range(5))
+    reader = flight.reader(timeout=0)
+    source = reader._sources[0]
+    source.buffer = Overtaken(source.buffer, lambda: fill(flight, range(5)), 1000)
+    assert list(reader) == []
+    assert reader.ended_by == "timeout"
+    source.buffer.times = 0
+    assert len(list(reader)) == 3
+
+
 def test_losses_in_overwrite_mode(flight):
     fill(flight, range(10))
     flight.flush()
@@ -386,8 +427,7 @@ def test_after_a_reset(one):
 
 
 def test_until_orphaned(one):
-    with rchan.open("one") as other:
-        fill(other, [1, 2])
+    with forked(lambda: fill(one, [1, 2])):
         reader = one.reader(until_orphaned=True, timeout=0.02)
         assert numbers_of(reader) == [1]
         assert reader.ended_by == "timeout"

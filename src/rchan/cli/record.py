@@ -80,7 +80,7 @@ def _channel(options: Namespace) -> Channel:
 
 def _leave(channel: Channel) -> None:
     """Remove what --create made, if nothing in it is unread and nobody else has it open."""
-    alone = channel.creator and len(channel.producers()) == 1
+    alone = channel.creator and channel.orphaned
     if not alone or channel.stats().total.readable != Count():
         channel.detach()
         return
