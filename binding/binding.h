@@ -180,6 +180,8 @@ PyObject *bind_channel_attach(PyObject *type, PyTypeObject *defining, PyObject *
                               Py_ssize_t n_args, PyObject *names);
 /* Methods whose files are their own. */
 PyObject *bind_channel_wait(PyObject *self, PyObject *args, PyObject *names);
+PyObject *bind_channel_sleeper_add(PyObject *self, PyObject *unused);
+PyObject *bind_channel_sleep(PyObject *self, PyObject *args);
 PyObject *bind_channel_flush(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
                              PyObject *names);
 PyObject *bind_channel_late_setup(PyObject *self, PyObject *const *args, Py_ssize_t n_args,

@@ -97,6 +97,40 @@ static uint32_t look_at_channel(void *object)
     return 0;
 }
 
+/* ---- sleeping on a condition of the caller's: be a sleeper, look, then sleep or give up ---- */
+
+PyObject *bind_channel_sleeper_add(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    struct rchan_channel *core = bind_channel_open((struct bind_channel *)object);
+    if (!core)
+        return NULL;
+    bind_reads(core);
+    return PyLong_FromUnsignedLong(rchan_sleeper_add(&core->header->wake));
+}
+
+PyObject *bind_channel_sleep(PyObject *object, PyObject *args)
+{
+    struct bind_channel *self = (struct bind_channel *)object;
+    PyObject *number, *timeout;
+    uint64_t epoch;
+    int64_t timeout_ns;
+    struct rchan_channel *core = bind_channel_open(self);
+    if (!core || !PyArg_ParseTuple(args, "OO:_sleep", &number, &timeout) ||
+        !bind_get_u64(self->state, number, "epoch", &epoch) ||
+        !bind_get_timeout(self->state, timeout, &timeout_ns))
+        return NULL;
+    bind_channel_enter(self);
+    if (timeout_ns) {
+        bind_release();
+        rchan_sleep(&core->header->wake, (uint32_t)epoch, timeout_ns);
+        bind_retake();
+    }
+    rchan_sleeper_remove(&core->header->wake, (uint32_t)epoch);
+    bind_channel_leave(self);
+    return PyErr_CheckSignals() ? NULL : Py_NewRef(Py_None);
+}
+
 PyObject *bind_channel_wait(PyObject *object, PyObject *args, PyObject *names)
 {
     struct bind_channel *self = (struct bind_channel *)object;

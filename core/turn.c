@@ -61,8 +61,14 @@ int rchan_buffer_finish(struct rchan_buffer *buffer, uint64_t subbuf)
     uint64_t head = rchan_load(&buffer->block->head);
     bool wanted = subbuf == UINT64_MAX || rchan_head_produced(buffer->channel, head) == subbuf;
     bool due = wanted && has_unread(buffer, head);
-    if (due)
+    if (due) {
+        const struct rchan_channel *channel = buffer->channel;
         rchan_finish_subbuf(buffer, head, &notice);
+        /* The client's subbuf_start is asked by the next writer, who is told what it says. */
+        notice.became_full = !(channel->flags & RCHAN_OVERWRITE) && !channel->hooks.subbuf_start &&
+                             rchan_buffer_is_full(buffer);
+        notice.full_subbuf = notice.delivered_subbuf;
+    }
     rchan_give_owner(buffer, &notice);
     return due;
 }

@@ -321,10 +321,13 @@ class Channel:
     def _buffers(self) -> dict[int, Buffer]: ...  # all that exist, by index; maps new ones
     def _wait(self, timeout: float | None) -> bool:
         """Sleep until any buffer polls nonzero; False: timeout. Buffers made meanwhile are seen."""
+    def _sleeper_add(self) -> int: ...  # from now on news change the epoch that this is
+    def _sleep(self, epoch: int, timeout: float | None, /) -> None:
+        """After a look that found nothing: until there are news since then. No sleeper any more."""
     def _bell(self) -> Bell: ...  # Unsupported: buffer-only; ChannelBusy: all taken
     def _wait_taps(self, taps: tuple[Tap, ...], known: _Bytes, timeout: float | None, /) -> bool:
         """Sleep until a tap has something, a buffer i with known[i] == 0 is there, or all ended."""
-    def _producers(self) -> list[int]: ...  # pids of attached processes, this one included
+    def _producers(self) -> list[int]: ...  # pids of those that write, or may
     def _run_wakeups(self) -> int: ...
     _defer_wakeups: bool
     _wakeup: int  # rchan.wakeup knows its bits

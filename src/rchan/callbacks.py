@@ -47,7 +47,9 @@ class Callbacks:
     def buf_full(self, buf: _core.Buffer, subbuf_idx: int, subbuf: memoryview) -> None:
         """Told once when a buffer becomes full (buf_full of relayfs, 2005).
 
-        subbuf_idx, subbuf: index and memory of the sub-buffer that was finished last.
+        subbuf_idx, subbuf: index and memory of the sub-buffer that was finished last. A reader's
+        flush that fills the buffer tells it, too; not if there is a subbuf_start, which is asked
+        by the next writer only.
         """
 
     def deliver(self, buf: _core.Buffer, subbuf_idx: int, subbuf: memoryview) -> None:

@@ -2,10 +2,15 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from math import inf
 
 from rchan import _core
 from rchan.errors import ChannelBusy
 from rchan.taken import Source, TakenSubbuf
+
+
+def _by_time(sub: TakenSubbuf) -> tuple[int, int]:
+    return sub.first_ns, sub.cpu
 
 
 class Turns:
@@ -26,6 +31,10 @@ class Turns:
                 self._next = turn
                 return found
         return None
+
+    def patience(self) -> float:
+        """Seconds until something is due, whatever the writers do."""
+        return inf
 
     def put_down(self) -> None:
         """Nothing is kept here."""
@@ -53,7 +62,7 @@ class TimeOrder:
             self._fill(sources)
             if not self._fronts:
                 return None
-            first = min(self._fronts.values(), key=lambda sub: (sub.first_ns, sub.cpu))
+            first = min(self._fronts.values(), key=_by_time)
             in_doubt = [source for source in sources if self._may_be_older(source, first)]
             if not in_doubt:
                 return self._hand_out(first)
@@ -63,6 +72,14 @@ class TimeOrder:
             if not self._finish(in_doubt):
                 return self._hand_out(first) if overdue else None
         return None
+
+    def patience(self) -> float:
+        """Seconds until the oldest front is overdue."""
+        if self._watermark_ns is None or not self._fronts:
+            return inf
+        oldest = min(self._fronts.values(), key=_by_time)
+        left_ns = oldest.last_ns + self._watermark_ns - _core.now_ns()
+        return max(left_ns / 1e9, 0.001)
 
     def put_down(self) -> None:
         """Give up the fronts: the next reader gets them."""

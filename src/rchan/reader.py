@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from math import isfinite
-from time import monotonic
+from time import monotonic, sleep
 from types import TracebackType
 from typing import Final, Literal, Self
 
@@ -15,6 +15,8 @@ from rchan.taken import Lost, Source, TakenSubbuf
 
 _LOOK_AGAIN: Final = 0.25  # seconds asleep at most: a channel that was closed meanwhile is noticed
 LOOK_FOR_PRODUCERS: Final = 0.05  # their death wakes nobody
+_MOMENT: Final = 0.0005  # seconds, at first, until another reader may have given back
+_LONGEST_MOMENT: Final = 0.01
 _QUICK: Final = 64  # sub-buffers between two looks at what else has changed, such as new buffers
 
 Ending = Literal["finalized", "orphaned", "timeout", "closed"]
@@ -115,12 +117,7 @@ class Reader:
         self._raise_if_closed()
         limit = seconds("timeout", timeout)
         deadline = None if limit is None else monotonic() + limit
-        while (sub := self._look()) is None:
-            left = self._rest(deadline)
-            if left is None:
-                return None
-            self._pause.sleep(left)
-        return sub
+        return self._wait(deadline)
 
     def give_back(self, sub: TakenSubbuf) -> None:
         """Sub-buffer `sub` is read: its place is free for writers (relay_subbufs_consumed).
@@ -255,6 +252,33 @@ class Reader:
 
     # ---- waiting ----
 
+    def _wait(self, deadline: float | None) -> TakenSubbuf | None:
+        """The next one; None: it is over.
+
+        Asleep on the channel's futex, whatever this reader waits for: news that come after the
+        look end the sleep. Only giving back wakes nobody: then it looks again, after a moment that
+        doubles up to 10 ms.
+        """
+        epoch: int | None = None
+        moment = _MOMENT
+        try:
+            while True:
+                sub = self._look()
+                left = self._rest(deadline) if sub is None else None
+                if left is None:
+                    return sub
+                if any(source.busy for source in self._list):
+                    sleep(min(left, moment))
+                    moment = min(2 * moment, _LONGEST_MOMENT)
+                elif epoch is None:
+                    epoch = self._channel._sleeper_add()
+                else:
+                    self._channel._sleep(epoch, left)
+                    epoch = None
+        finally:
+            if epoch is not None and not self._channel.closed:
+                self._channel._sleep(epoch, 0)
+
     def _rest(self, deadline: float | None) -> float | None:
         """How long to sleep before the next look; None: not at all, it is over."""
         if self._closed or self._ended_by is not None:
@@ -267,7 +291,7 @@ class Reader:
             left = min(left, LOOK_FOR_PRODUCERS)
         if self._flush_interval is not None:
             left = min(left, self._flush_interval / 4)
-        return left
+        return min(left, self._order.patience())
 
     def _raise_if_closed(self) -> None:
         if self._closed:
@@ -298,12 +322,12 @@ class _Loop:
             if sub is not None:
                 return sub
         deadline = self._go_on()
-        while not self._look():
-            left = self._reader._rest(deadline)
-            if left is None:
-                raise StopIteration
-            self._reader._pause.sleep(left)
-        return self._taken()
+        if reader._closed:
+            raise StopIteration
+        self._current = sub = reader._wait(deadline)
+        if sub is None:
+            raise StopIteration
+        return sub
 
     async def __anext__(self) -> TakenSubbuf:
         deadline = self._go_on()

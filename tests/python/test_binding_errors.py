@@ -22,6 +22,8 @@ CLOSED_CALLS: dict[str, Callable[[Channel], object]] = {
     "_prepare": lambda channel: channel._prepare(0),
     "_buffers": lambda channel: channel._buffers(),
     "_wait": lambda channel: channel._wait(0),
+    "_sleeper_add": lambda channel: channel._sleeper_add(),
+    "_sleep": lambda channel: channel._sleep(0, 0),
     "_producers": lambda channel: channel._producers(),
     "_run_wakeups": lambda channel: channel._run_wakeups(),
     "enabled": lambda channel: setattr(channel, "enabled", True),

@@ -391,6 +391,61 @@ def test_flush_interval_makes_no_empty_subbufs(flight):
     assert flight.stats().total.overwritten.records == 0
 
 
+def test_flush_interval_spares_a_buffer_with_something_to_read(one):
+    """There is enough to do: what is unfinished may still fill up."""
+    fill(one, [1, 2])
+    reader = one.reader(flush_interval=1e-6)
+    first = reader.take()
+    for _ in range(20):
+        assert reader.take() is None
+    assert one.buffers[0].subbufs_produced == 1, "in the hand it is not read yet"
+    reader.give_back(first)
+    assert int(bytes(reader.take(timeout=5))) == 2
+
+
+def test_flush_interval_leaves_a_full_buffer_alone(one):
+    while one.write(b"%030d" % 1):
+        pass
+    before = one.stats().total
+    reader = one.reader(flush_interval=1e-6)
+    held = reader.take()
+    for _ in range(20):
+        assert reader.take() is None
+    held.put_down()
+    assert one.stats().total == before
+    assert numbers_of(one.reader(timeout=0)) == [1] * 4
+
+
+def test_flush_interval_never_forces_what_is_empty_or_read(one):
+    reader = one.reader(flush_interval=1e-6)
+    with rchan.RelayFile(one.buffers[0]) as file:
+        for number in range(3):
+            assert reader.take() is None
+            one.write(b"%d" % number)
+            assert file.read(1) == b"%d" % number
+            for _ in range(5):
+                assert reader.take() is None
+    assert one.buffers[0].subbufs_produced == 0
+
+
+def test_a_flush_that_fills_the_buffer_tells_buf_full(four_cpus):
+    told = []
+
+    class Full(rchan.Callbacks):
+        def buf_full(self, buf, subbuf_idx, subbuf):
+            told.append((subbuf_idx, bytes(subbuf)[:4]))
+
+    with rchan.create("f", subbuf_size=32, n_subbufs=1, n_buffers=1, callbacks=Full()) as channel:
+        for _ in range(2):
+            channel.write(b"slow")
+            sub = channel.reader(flush_interval=1e-6).take(timeout=5)
+            assert told == [(0, b"slow")]
+            assert not channel.write(b"refused")
+            assert told == [(0, b"slow")], "once"
+            sub.release()
+            told.clear()
+
+
 def test_only_some_cpus(small):
     fill(small, [1, 2], cpu=0)
     fill(small, [3, 4], cpu=1)

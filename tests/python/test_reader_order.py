@@ -1,6 +1,7 @@
 """Reading in time order over CPUs."""
 
 import random
+import threading
 
 import pytest
 
@@ -127,3 +128,53 @@ def test_in_overwrite_mode(four_cpus):
             seen += numbers_of([sub])
         assert seen == list(range(12, 20))
         assert lost.overwritten.records == 12
+
+
+class Looks:
+    """Counts a reader's looks, and says when it is about to sleep."""
+
+    def __init__(self, reader):
+        self.count, self.look, self.asleep = 0, reader._look, threading.Event()
+        reader._look = self
+        self.rest, reader._rest = reader._rest, self.rested
+
+    def __call__(self):
+        self.count += 1
+        return self.look()
+
+    def rested(self, deadline):
+        if self.count > 1:
+            self.asleep.set()
+        return self.rest(deadline)
+
+
+@pytest.mark.parametrize(
+    "options", [{"cpus": [1]}, {"in_time_order": True, "watermark": None}], ids=["cpus", "order"]
+)
+def test_it_sleeps_although_others_have_something(four, options):
+    """What it cannot have (yet) does not make it look again and again."""
+    write(four, 1, 0)  # unfinished, older than what CPU 0 has finished
+    write(four, 0, 1)
+    write(four, 0, 2)
+    reader = four.reader(**options)
+    looks = Looks(reader)
+    assert reader.take(timeout=0.2) is None
+    assert looks.count <= 4
+    found = []
+    thread = threading.Thread(target=lambda: found.extend(numbers_of([reader.take(None)])))
+    looks.asleep.clear()
+    thread.start()
+    assert looks.asleep.wait(30)
+    write(four, 1, 3)  # finishes 0
+    thread.join()
+    assert found == [0]
+
+
+def test_the_watermark_ends_a_sleep(four):
+    write(four, 1, 0)
+    write(four, 0, 1)
+    write(four, 0, 2)
+    reader = four.reader(in_time_order=True, watermark=0.05)
+    looks = Looks(reader)
+    assert numbers_of([reader.take(None)]) == [0]
+    assert looks.count <= 8
