@@ -11,6 +11,7 @@ struct bind_memory {
     void *second_map; /* of a buffer that may yet be undone: its views must outlive it */
     size_t map_size;
     bool readonly;
+    PyObject *weakrefs; /* it goes with the last view of the memory, slices too */
 };
 
 static int get_buffer(PyObject *object, Py_buffer *view, int flags)
@@ -31,6 +32,8 @@ static void dealloc(PyObject *object)
 {
     struct bind_memory *self = (struct bind_memory *)object;
     PyObject_GC_UnTrack(object);
+    if (self->weakrefs)
+        PyObject_ClearWeakRefs(object);
     if (self->second_map)
         munmap(self->second_map, self->map_size);
     Py_XDECREF(OBJECT(self->buffer));
@@ -73,8 +76,14 @@ PyObject *bind_memory_view(struct bind_buffer *buffer, uint64_t offset, uint64_t
     return view;
 }
 
+static PyMemberDef members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct bind_memory, weakrefs), READONLY, NULL},
+    {0},
+};
+
 static PyType_Slot slots[] = {
     {Py_tp_traverse, traverse},
+    {Py_tp_members, members},
     {Py_tp_dealloc, dealloc},
     {Py_bf_getbuffer, get_buffer},
     {0},

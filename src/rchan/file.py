@@ -157,8 +157,8 @@ class RelayFile(io.RawIOBase):
         """The live buffer, read-only (relay_file_mmap). length: exactly buffer.alloc_size
         (None: that).
 
-        buf_mapped is told now, buf_unmapped when the view is gone. Raises GeometryError for
-        any other length or offset (the kernel's EINVAL).
+        buf_mapped is told now, buf_unmapped when the view and its slices are gone. Raises
+        GeometryError for any other length or offset (the kernel's EINVAL).
         """
         buffer = self.buffer
         if length is None:
@@ -171,7 +171,7 @@ class RelayFile(io.RawIOBase):
         view = buffer.memory
         if self._callbacks is not None:
             if overridden(self._callbacks, "buf_unmapped"):
-                ended = weakref.finalize(view, self._callbacks.buf_unmapped, buffer, self)
+                ended = weakref.finalize(view.obj, self._callbacks.buf_unmapped, buffer, self)
                 ended.atexit = False
             self._callbacks.buf_mapped(buffer, self)
         return view
@@ -181,9 +181,10 @@ class RelayFile(io.RawIOBase):
 
         Gives the bytes moved, padding not counted; what the pipe did not take stays. Nothing
         finished: 0, or BlockingIOError (EAGAIN) with nonblock, also if the pipe is full then.
-        The pipe gets a copy: what was delivered never changes.
+        The pipe gets a copy: what was delivered never changes. Raises GeometryError (length < 0).
         """
         moved = 0
+        _raise_if_negative(length)
         if length > 0:
             moved = self._deliver(length, lambda chunk: _into_pipe(chunk, fd, nonblock))
             if nonblock and not moved:
@@ -195,10 +196,11 @@ class RelayFile(io.RawIOBase):
 
         length: None: all that are finished. Gives the bytes written, padding not counted; what
         fd did not take is not consumed. Nothing finished: 0. fd gets a copy: what was delivered
-        never changes. Raises the write's OSError (BlockingIOError: fd is full) if nothing was
-        written.
+        never changes. Raises GeometryError (length < 0), and the write's OSError (BlockingIOError:
+        fd is full) if nothing was written.
         """
         moved = 0
+        _raise_if_negative(length)
         while length is None or moved < length:
             rest = self.buffer.subbuf_size if length is None else length - moved
             try:
@@ -237,6 +239,11 @@ class RelayFile(io.RawIOBase):
             self._bell.close()
         self._bell = self._buffer = None
         super().close()
+
+
+def _raise_if_negative(length: int | None) -> None:
+    if length is not None and length < 0:
+        raise GeometryError(f"length is {length}: it must not be below 0")
 
 
 def _hand_over(held: _core.Subbuf, chunk: bytes, write: Callable[[bytes], int]) -> int:

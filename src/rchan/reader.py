@@ -195,12 +195,15 @@ class Reader:
         if self._flush_interval is not None:
             self._flush_slow(self._flush_interval, monotonic())
         sub = self._order.pick(self._list, ending is not None)
+        over = sub is None and ending is not None and not self._left_over()
+        if sub is None and ending is not None and not over:  # some of it may be finished only now
+            sub = self._order.pick(self._list, True)
         self._found = sub is not None
         self._quick = _QUICK if sub is not None and self._flush_interval is None else 0
         self._ended_by = None
         if sub is not None:
             self._pause.found()
-        elif ending and not self._left_over():
+        elif over:
             self._ended_by = ending
         return sub
 
@@ -273,8 +276,8 @@ class Reader:
                 elif epoch is None:
                     epoch = self._channel._sleeper_add()
                 else:
-                    self._channel._sleep(epoch, left)
-                    epoch = None
+                    mine, epoch = epoch, None  # it leaves, also if a signal handler raises
+                    self._channel._sleep(mine, left)
         finally:
             if epoch is not None and not self._channel.closed:
                 self._channel._sleep(epoch, 0)

@@ -1,6 +1,8 @@
 """Channel.reader(): what it hands out, takes back, puts down, says was lost, and when it ends."""
 
 import gc
+import signal
+import sys
 from itertools import islice
 
 import pytest
@@ -499,3 +501,29 @@ def test_reading_leaves_nothing_open(one, open_files):
         del reader
     del other
     gc.collect()
+
+
+def test_a_signal_handler_that_raises_ends_a_sleep_and_leaves_other_sleepers(one, channels):
+    class Rung(Exception):
+        pass
+
+    def ring(number, frame):
+        raise Rung
+
+    def sleepers():
+        word = (channels / "one.chan").read_bytes()[192:200]  # core/layout.h
+        return int.from_bytes(word, sys.byteorder) & 0x7FFFFFFF
+
+    other = one._sleeper_add()
+    assert sleepers() == 1
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        for act in (lambda: one.reader().take(None), lambda: list(one.reader())):
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            with pytest.raises(Rung):
+                act()
+            assert sleepers() == 1
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    one._sleep(other, 0)
+    assert sleepers() == 0
