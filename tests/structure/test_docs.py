@@ -79,7 +79,13 @@ READING = (
     "record 0, record 1, record 2, ",
     "important in hand\nNone is left",
     r"b'one line\nanother\n'",
+    "b'one line\\n'\nb'another\\n'",
+    "8 bytes sent\nb'finished'",
+    "0 ready\nb'news'",
     "b'a record' 1",
+    "b'a record' missed (0, 0, 0)\nb'a record' is still unread",
+    "b'record  99' 20 records\n100 written",
+    "2097152 b'live' True",
 )
 
 
