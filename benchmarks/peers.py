@@ -47,8 +47,10 @@ class Transport:
 class Rchan(Transport):
     """Channel.write, repeated when it is full; the geometry that `create` has by itself."""
 
-    def __init__(self, directory: str) -> None:
-        self.channel = rchan.create("read", parent=directory)
+    def __init__(self, directory: str, subbuf_size: int = 262144, n_subbufs: int = 8) -> None:
+        self.channel = rchan.create(
+            "read", parent=directory, subbuf_size=subbuf_size, n_subbufs=n_subbufs
+        )
 
     def produce(self, count: int) -> None:
         write, record = self.channel.write, RECORD
