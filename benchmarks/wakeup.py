@@ -3,8 +3,10 @@
     python benchmarks/wakeup.py [--rounds 7] [--trips 1000] [--json FILE]
 
 In C: rchan's sleep and wake against a bare futex. In Python: a record written with
-wakeup = "write" and read by one who waits with epoll, or in an asyncio loop, against the same bytes
-through a bare FIFO.
+wakeup = "write" and read by one who waits with epoll, or in an asyncio loop (`add_reader` on both
+sides), against the same bytes through a bare FIFO. Both processes on one CPU, where nothing but
+what they execute counts, and on two, where a CPU that has to be woken costs most. Each
+round times the bare and rchan's one right after the other.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from ratios import Result, Timer, compare, summary, table
 from verdict import conclude
 
 RECORD = b"8 bytes."
+BAR = 1.3
 
 
 class End(Protocol):
@@ -110,16 +113,17 @@ Play = Callable[[End, int, bool], None]
 Make = Callable[[str, str, str], End]
 
 
-def _answer(make: Make, play: Play, parent: str, trips: int) -> None:
+def _answer(make: Make, play: Play, parent: str, trips: int, cpu: int) -> None:
+    os.sched_setaffinity(0, {cpu})
     end = make(parent, "pong", "ping")
     while True:
         play(end, trips, False)
 
 
-def timer(make: Make, play: Play, parent: str, trips: int) -> Timer:
-    """ns a round trip; the other process answers for as long as this one lives."""
+def timer(make: Make, play: Play, parent: str, trips: int, cpu: int) -> Timer:
+    """ns a round trip; a process on that CPU answers for as long as this one lives."""
     fork = multiprocessing.get_context("fork")
-    fork.Process(target=_answer, args=(make, play, parent, trips), daemon=True).start()
+    fork.Process(target=_answer, args=(make, play, parent, trips, cpu), daemon=True).start()
     end = make(parent, "ping", "pong")
 
     def once() -> float:
@@ -131,7 +135,8 @@ def timer(make: Make, play: Play, parent: str, trips: int) -> Timer:
     return once
 
 
-def on_descriptors(rounds: int, trips: int) -> list[Result]:
+def on_descriptors(rounds: int, trips: int, cpu: int) -> list[Result]:
+    """The other process runs on that CPU."""
     results = []
     for name, play in (("epoll", by_epoll), ("asyncio", by_asyncio)):
         with (
@@ -145,9 +150,9 @@ def on_descriptors(rounds: int, trips: int) -> list[Result]:
             for channel in lines:
                 channel.wakeup = "write"
                 os.mkfifo(os.path.join(bare, str(channel.name)))
-            base = timer(FifoEnd, play, bare, trips)
-            own = timer(ChannelEnd, play, parent, trips)
-            results += compare(base, {f"round trip, {name}": (own, 1.3)}, rounds)
+            base = timer(FifoEnd, play, bare, trips, cpu)
+            own = timer(ChannelEnd, play, parent, trips, cpu)
+            results += compare(base, {f"round trip, {name}": (own, BAR)}, rounds)
             for child in multiprocessing.active_children():
                 child.kill()
                 child.join()
@@ -163,7 +168,7 @@ def on_futexes(rounds: int) -> list[Result]:
             [program], input="\n" * (rounds + 1), capture_output=True, text=True, check=True
         )
     pairs = [tuple(map(float, line.split())) for line in done.stdout.splitlines()[1:]]
-    return [summary("round trip, rchan_sleep and rchan_wake", [(a, b) for a, b in pairs], 1.3)]
+    return [summary("round trip, rchan_sleep and rchan_wake", [(a, b) for a, b in pairs], BAR)]
 
 
 def main() -> int:
@@ -175,8 +180,11 @@ def main() -> int:
     environment.show()
     found = {"Futex": on_futexes(options.rounds)}
     table("Futex", "a bare futex", found["Futex"])
-    found["Descriptors"] = on_descriptors(options.rounds, options.trips)
-    table("Descriptors", "a bare FIFO", found["Descriptors"])
+    cpus = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cpus[:1])
+    for title, cpu in {"on one CPU": cpus[0], "on two CPUs": cpus[-1]}.items():
+        found[title] = on_descriptors(options.rounds, options.trips, cpu)
+        table(f"Descriptors, {title}", "a bare FIFO", found[title])
     return conclude(found, options.json)
 
 

@@ -187,7 +187,7 @@ PyObject *bind_channel_wait_taps(PyObject *object, PyObject *args)
         !bind_get_view(watch.channel->state, known, PyBUF_SIMPLE, &watch.known))
         return NULL;
     bind_channel_enter(watch.channel);
-    int64_t found = bind_sleep(&core->header->wake, look, &watch, timeout_ns);
+    int64_t found = bind_sleep(core, look, &watch, timeout_ns);
     bind_channel_leave(watch.channel);
     PyBuffer_Release(&watch.known);
     if (found == CLOSED_MEANWHILE)

@@ -7,12 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bell.h"
+#include "bell_files.h"
 #include "buffer.h"
 #include "channel.h"
 #include "files.h"
 #include "growth.h"
 #include "handles.h"
+#include "ring.h"
 #include "testpoint.h"
 #include "wait.h"
 

@@ -25,7 +25,7 @@ static void finish_subbuf(struct rchan_channel *channel)
 static bool open_armed(struct rchan_channel *channel)
 {
     struct rchan_error error = {0};
-    return !rchan_bell_open(channel, &bell, &error) && rchan_bell_arm(&bell);
+    return !rchan_bell_open(channel, &bell, &error) && rchan_bell_rearm(&bell);
 }
 
 static struct rchan_channel *set_unread(struct log *log)
@@ -80,8 +80,7 @@ static void check_ring(struct rchan_channel *channel, struct log *log, bool kill
     CHECK(!log->done || rung());
     finish_subbuf(channel);
     CHECK(rung());
-    rchan_bell_clear(&bell);
-    CHECK(rchan_bell_arm(&bell) && !rung());
+    CHECK(rchan_bell_rearm(&bell) && !rung());
     finish_subbuf(channel);
     CHECK(rung());
     rchan_bell_close(&bell);

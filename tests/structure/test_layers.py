@@ -13,9 +13,11 @@ CORE = (
     {"atomics", "clock", "cpu", "testpoint"},
     {"layout"},
     {"handle"},
+    {"kept"},
     {"owner", "wait", "files"},
     {"books"},
-    {"bell", "reach"},
+    {"bell_files"},
+    {"bell", "reach", "ring"},
     {"announce", "buffer", "consume", "growth", "notice", "poll", "switch", "tap", "turn"},
     {"attach", "channel", "closing", "handles"},
 )
