@@ -99,6 +99,15 @@ static PyObject *settle(PyObject *object, PyObject *const *args, Py_ssize_t n_ar
     return PyBool_FromLong(rchan_bell_settle(&self->core, look_at_buffer, buffer, had_news));
 }
 
+static PyObject *ring(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    if (!usable(SELF(object)))
+        return NULL;
+    rchan_bell_ring(&SELF(object)->core);
+    Py_RETURN_NONE;
+}
+
 static PyObject *close_bell(PyObject *object, PyObject *unused)
 {
     (void)unused;
@@ -148,6 +157,7 @@ static PyMethodDef methods[] = {
     {"rearm", rearm, METH_NOARGS, "Unreadable until the next news rings it. Then look once more."},
     {"settle", (PyCFunction)(void (*)(void))settle, METH_FASTCALL,
      "Readable while the buffer has something, else rearmed."},
+    {"ring", ring, METH_NOARGS, "Ring it oneself."},
     {"close", close_bell, METH_NOARGS, "Remove it. A second call does nothing."},
     {"__enter__", enter, METH_NOARGS, NULL},
     {"__exit__", leave, METH_VARARGS, NULL},

@@ -65,9 +65,9 @@ static int open_named(struct rchan_bell *bell, int directory, struct rchan_error
             return 0;
         if (result == -ENAMETOOLONG)
             return rchan_fail(error, RCHAN_FAIL_UNSUPPORTED, ENAMETOOLONG,
-                              "the name of channel %s is too long for a bell's file: use at most "
-                              "%u bytes, or wait with poll(timeout)",
-                              bell->channel->base, RCHAN_BASE_MAX - 4);
+                              "the name of channel %s is too long for the file of bell %u: with "
+                              "%u bytes at most there is room for all; or wait with poll(timeout)",
+                              bell->channel->base, index, RCHAN_BASE_MAX - 4);
         if (result != -EEXIST)
             return rchan_fail(error, RCHAN_FAIL_OS, -result, "cannot make a bell in %s",
                               bell->channel->directory);

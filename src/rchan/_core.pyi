@@ -67,6 +67,7 @@ class Bell:
     def settle(self, buffer: Buffer, had_news: object, /) -> bool:
         """Readable while buffer.poll() is nonzero, else rearmed. False: closed, or the parent's.
         had_news: true if something came since the last time; else an armed bell stays armed."""
+    def ring(self) -> None: ...  # the reader's own hand
     def close(self) -> None: ...
     @property
     def closed(self) -> bool: ...

@@ -1,19 +1,18 @@
 """How a reader waits: asleep until a writer wakes it, or looking again after a moment."""
 
-from asyncio import get_running_loop
 from asyncio import sleep as async_sleep
 from time import sleep
 from typing import Final
 
 from rchan import _core
+from rchan.listener import Listener
 
 _FIRST: Final = 0.0005
 _LONGEST: Final = 0.01
-_ASYNC_SLICE: Final = 0.1  # a cancelled wait leaves a thread asleep for no longer
 
 
 class Pause:
-    """Sleeps on the channel's wake word.
+    """Sleeps on the channel's wake word, or in an event loop on a bell of the channel.
 
     A channel that says there is something, though this reader can have none of it (another
     reader holds it, it is of another CPU, it is not its turn yet), is looked at again after a
@@ -22,6 +21,7 @@ class Pause:
 
     def __init__(self, channel: _core.Channel) -> None:
         self._channel = channel
+        self._listener = Listener(channel)
         self._moment = 0.0
 
     def found(self) -> None:
@@ -42,9 +42,14 @@ class Pause:
             await async_sleep(min(seconds, self._moment))
             self._after(self._channel._wait(0))
         else:
-            seconds = min(seconds, _ASYNC_SLICE)
-            loop = get_running_loop()
-            self._after(await loop.run_in_executor(None, self._channel._wait, seconds))
+            self._after(await self._listener.sleep(self._look, seconds))
+
+    def _look(self) -> bool:
+        return self._channel._wait(0)
+
+    def close(self) -> None:
+        """A task that sleeps wakes up; what it slept on is given back."""
+        self._listener.close()
 
     def _after(self, something: bool) -> None:
         if not something:

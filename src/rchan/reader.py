@@ -9,11 +9,11 @@ from typing import Final, Literal, Self
 
 from rchan import _core
 from rchan.errors import ChannelBusy, ChannelClosed, GeometryError, NotHeld, WrongType
+from rchan.listener import LOOK_AGAIN
 from rchan.merge import TimeOrder, Turns
 from rchan.pause import Pause
 from rchan.taken import Lost, Source, TakenSubbuf
 
-_LOOK_AGAIN: Final = 0.25  # seconds asleep at most: a channel that was closed meanwhile is noticed
 _LOOK_FOR_PRODUCERS: Final = 0.05  # their death wakes nobody
 _QUICK: Final = 16  # sub-buffers between two looks at what else has changed, such as new buffers
 
@@ -143,6 +143,7 @@ class Reader:
         """
         self._closed = True
         self._ended_by = "closed"
+        self._pause.close()
         with suppress(BufferError):
             self._order.put_down()
         for source in self._sources.values():
@@ -259,7 +260,7 @@ class Reader:
         """How long to sleep before the next look; None: not at all, it is over."""
         if self._closed or self._ended_by is not None:
             return None
-        left = _LOOK_AGAIN if deadline is None else min(_LOOK_AGAIN, deadline - monotonic())
+        left = LOOK_AGAIN if deadline is None else min(LOOK_AGAIN, deadline - monotonic())
         if left <= 0:
             self._ended_by = "timeout"
             return None

@@ -1,12 +1,13 @@
 """Tap: reading along with a channel without consuming anything."""
 
+from asyncio import sleep as async_sleep
 from collections.abc import Iterable, Iterator
-from itertools import count
 from time import monotonic
 from typing import Final, Literal, NamedTuple, Self
 
 from rchan import _core
 from rchan.errors import WrongType
+from rchan.listener import LOOK_AGAIN, Listener
 
 Start = Literal["unread", "oldest", "now"]
 STARTS: Final = ("unread", "oldest", "now")
@@ -40,8 +41,14 @@ def check_start(start: str) -> Start:
     raise WrongType(f"start must be 'unread', 'oldest' or 'now', not {start!r}")
 
 
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - monotonic())
+
+
 class Tap:
     """Iterates over copies of the finished sub-buffers of a channel; made by `Channel.tap`.
+
+    With `for`, or `async for` in an event loop; for one thread or task at a time.
 
     Every tap has a position of its own in every buffer and consumes nothing, so that any number
     of them, and the consumer, work side by side; writers do not notice. Sub-buffers of one buffer
@@ -62,6 +69,7 @@ class Tap:
         if timeout is not None and not isinstance(timeout, int | float):
             raise WrongType(f"timeout must be a number of seconds or None, not {timeout!r}")
         self._channel = channel
+        self._listener = Listener(channel)
         self._timeout = timeout
         self._start: Start = check_start(start)
         everybody = range(channel.n_buffers)
@@ -115,31 +123,60 @@ class Tap:
         return self
 
     def __next__(self) -> _core.SubbufCopy:
-        deadline = None if self._timeout is None else monotonic() + self._timeout
-        for attempt in count():
-            final = self._all_final()
+        deadline, waited = self._deadline(), False
+        while (copy := self._look()) is None:
+            left = _left(deadline)
+            if self._ended or (waited and left == 0) or not self._wait(left):
+                raise StopIteration
+            waited = True
+        return copy
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> _core.SubbufCopy:
+        """The same without holding up the event loop; can be cancelled, and misses nothing then."""
+        deadline, waited = self._deadline(), False
+        while (copy := self._look()) is None:
+            left = _left(deadline)
+            if self._ended or (waited and left == 0) or not await self._wait_async(deadline):
+                raise StopAsyncIteration
+            waited = True
+        return copy
+
+    def _look(self) -> _core.SubbufCopy | None:
+        """The next copy; what is left over once nothing comes any more, too."""
+        final = self._all_final()  # before the look: what is not there now will never be
+        copy = self.poll()
+        if copy is None and final and not self._ended:
+            self._end()
             copy = self.poll()
-            if copy is not None:
-                return copy
-            if self._ended:
-                break
-            if final:
-                self._end()
-            else:
-                left = None if deadline is None else max(0.0, deadline - monotonic())
-                if (attempt and left == 0) or not self._wait(left):
-                    break
-        raise StopIteration
+        return copy
+
+    def _deadline(self) -> float | None:
+        return None if self._timeout is None else monotonic() + self._timeout
 
     def _wait(self, timeout: float | None) -> bool:
         taps = tuple(self._taps.values())
         return self._channel._wait_taps(taps, self._known, timeout)
+
+    def _ready(self) -> bool:
+        return self._wait(0)
+
+    async def _wait_async(self, deadline: float | None) -> bool:
+        while (left := _left(deadline)) != 0 and not self._ended:
+            seconds = LOOK_AGAIN if left is None else min(LOOK_AGAIN, left)
+            if await self._listener.sleep(self._ready, seconds):
+                await async_sleep(0)  # ready is not always to be had: let others run
+                return True
+        return not self._ended and self._ready()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:
         """Forget all positions."""
+        self._listener.close()
         self._taps.clear()
         self._turn.clear()
         self._ended = True

@@ -7,6 +7,7 @@
 #include "bell.h"
 #include "killing.h"
 #include "testpoint.h"
+#include "wait.h"
 
 static struct rchan_bell bell;
 
@@ -78,6 +79,10 @@ static void check_ring(struct rchan_channel *channel, struct log *log, bool kill
 {
     CHECK(killed || rung());
     CHECK(!log->done || rung());
+    if (rchan_wake_asked(&channel->header->wake)) { /* he owed it: who comes next pays */
+        rchan_channel_detach(fixture_attach("kill"));
+        CHECK(rung());
+    }
     finish_subbuf(channel);
     CHECK(rung());
     CHECK(rchan_bell_rearm(&bell) && !rung());
@@ -90,6 +95,22 @@ TEST(who_rings_is_killed)
 {
     static const struct scene scene = {set_armed, act_ring, check_ring};
     CHECK(kill_everywhere(&scene) > 6);
+}
+
+/* Rung before, so that it is now by the descriptor that was kept. */
+static void act_ring_again(struct rchan_channel *channel, struct log *log)
+{
+    rchan_a32 *word = &channel->header->bells[bell.index];
+    finish_subbuf(channel);
+    rchan_store(word, bell.word + 2);
+    rchan_set_bits(&channel->header->wake, UINT64_C(1) << 31);
+    act_ring(channel, log);
+}
+
+TEST(who_rings_again_is_killed)
+{
+    static const struct scene scene = {set_armed, act_ring_again, check_ring};
+    CHECK(kill_everywhere(&scene) > 12);
 }
 
 /* ---- announced at every record ---- */

@@ -25,7 +25,8 @@ CORE = (
 # Lowest first. A module may import layers below its own; a folder is one name.
 PACKAGE = (
     {"_core", "cpus", "errors"},
-    {"buffers", "callbacks", "names", "pause", "stats", "wakeup"},
+    {"buffers", "callbacks", "listener", "names", "stats", "wakeup"},
+    {"pause"},
     {"taken"},
     {"merge"},
     {"reader"},
