@@ -4,7 +4,8 @@
 
 In C: rchan's sleep and wake against a bare futex. In Python: a record written with
 wakeup = "write" and read by one who waits with epoll, or in an asyncio loop (`add_reader` on both
-sides), against the same bytes through a bare FIFO. Both processes on one CPU, where nothing but
+sides), against the same bytes through a bare FIFO; and, with a flush after each record, by one who
+reads sub-buffers with `async for`. Both processes on one CPU, where nothing but
 what they execute counts, and on two, where a CPU that has to be woken costs most. Each
 round times the bare and rchan's one right after the other.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import select
@@ -22,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import environment
 import native
@@ -72,6 +74,34 @@ class ChannelEnd:
         return len(self._file.read(4096))
 
 
+class SubbufEnd:
+    """A sub-buffer a record, for `async for`."""
+
+    def __init__(self, parent: str, to: str, back: str) -> None:
+        self._channel = rchan.open(to + "-subbufs", parent)
+        self.reader = rchan.open(back + "-subbufs", parent).reader()
+
+    def send(self) -> None:
+        self._channel.write(RECORD)
+        self._channel.flush()
+
+
+def by_async_for(end: SubbufEnd, trips: int, first: bool) -> None:
+    async def play() -> None:
+        left = trips
+        if first:
+            end.send()
+        async for sub in end.reader:
+            sub.release()
+            left -= 1
+            if not first or left:
+                end.send()
+            if not left:
+                break
+
+    asyncio.run(play())
+
+
 def by_epoll(end: End, trips: int, first: bool) -> None:
     with select.epoll() as waiter:
         waiter.register(end, select.EPOLLIN)
@@ -109,8 +139,8 @@ def by_asyncio(end: End, trips: int, first: bool) -> None:
     asyncio.run(play())
 
 
-Play = Callable[[End, int, bool], None]
-Make = Callable[[str, str, str], End]
+Play = Callable[[Any, int, bool], None]
+Make = Callable[[str, str, str], Any]  # an End, or a SubbufEnd
 
 
 def _answer(make: Make, play: Play, parent: str, trips: int, cpu: int) -> None:
@@ -142,22 +172,25 @@ def on_descriptors(rounds: int, trips: int, cpu: int) -> list[Result]:
         with (
             tempfile.TemporaryDirectory(dir="/dev/shm") as bare,
             tempfile.TemporaryDirectory(dir="/dev/shm") as parent,
+            contextlib.ExitStack() as channels,
         ):
-            lines = [
-                rchan.create(line, parent, 65536, 4, overwrite=True, n_buffers=1)
-                for line in ("ping", "pong")
-            ]
-            for channel in lines:
-                channel.wakeup = "write"
-                os.mkfifo(os.path.join(bare, str(channel.name)))
+            for line in ("ping", "pong"):
+                os.mkfifo(os.path.join(bare, line))
+                channels.enter_context(
+                    rchan.create(line, parent, 65536, 4, overwrite=True, n_buffers=1)
+                ).wakeup = "write"
+                channels.enter_context(rchan.create(line + "-subbufs", parent, 64, 4, n_buffers=1))
             base = timer(FifoEnd, play, bare, trips, cpu)
-            own = timer(ChannelEnd, play, parent, trips, cpu)
-            results += compare(base, {f"round trip, {name}": (own, BAR)}, rounds)
+            others: dict[str, tuple[Timer, float | None]] = {
+                f"round trip, {name}": (timer(ChannelEnd, play, parent, trips, cpu), BAR)
+            }
+            if play is by_asyncio:
+                own = timer(SubbufEnd, by_async_for, parent, trips, cpu)
+                others["round trip, async for"] = (own, None)
+            results += compare(base, others, rounds)
             for child in multiprocessing.active_children():
                 child.kill()
                 child.join()
-            for channel in lines:
-                channel.close()
     return results
 
 

@@ -6,10 +6,11 @@
 
 /* A handle that keeps none. */
 void rchan_kept_init(struct rchan_channel *channel);
-/* Close all. No other thread uses them. */
-void rchan_kept_close(struct rchan_channel *channel);
 
-/* The others are for the holder of channel->ringing. */
+/* The others are for the holder of channel->ringing, or where no other thread uses the handle. */
+
+/* Close all. */
+void rchan_kept_close(struct rchan_channel *channel);
 
 /* Open for writing to FIFO number `made` of bell `index`, for sure; else -1. */
 int rchan_kept_find(struct rchan_channel *channel, uint32_t index, uint32_t made);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "fixture.h"
+#include "ring.h"
 #include "wait.h"
 
 static void opened(struct rchan_channel *channel, struct rchan_bell *bell)

@@ -65,8 +65,9 @@ TEST(the_descriptor_is_kept_from_ring_to_ring)
         CHECK_EQ(channel->kept_bells[0].fd, kept);
     }
     rchan_bell_close(&bell);
-    fixture_close(channel);
+    rchan_channel_close(channel, NULL);
     CHECK(!is_open(kept));
+    rchan_channel_detach(channel);
     CHECK_EQ(fixture_files(), 0);
 }
 
