@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "announce.h"
 #include "bell.h"
 #include "fixture.h"
 #include "wait.h"
@@ -322,12 +323,45 @@ TEST(no_value_of_a_bells_words_harms)
     CHECK_EQ(fixture_files(), 0);
 }
 
-/* ---- threads ---- */
-
 struct rush {
     struct rchan_channel *channel;
     rchan_a32 stop;
 };
+
+static void *change_words(void *argument)
+{
+    struct rush *rush = argument;
+    struct rchan_header *header = rush->channel->header;
+    for (uint32_t value = 0; !rchan_load(&rush->stop); value += 0x9e3779b9) {
+        rchan_store(&header->bells[0], value);
+        rchan_store(&header->bells_made[0], value);
+        rchan_store(&header->gate, value & ~(uint32_t)RCHAN_GATE_SHUT);
+        rchan_store(&header->wake, (uint64_t)value << 32 | value);
+    }
+    return NULL;
+}
+
+TEST(words_that_never_stand_still_hold_nobody_up)
+{
+    enum { ROUNDS = 300 };
+    pthread_t thread;
+    struct rush rush = {.channel = fixture_channel("ring", 64, 8, true)};
+    REQUIRE(!pthread_create(&thread, NULL, change_words, &rush));
+    for (int round = 0; round < ROUNDS; round++) {
+        struct rchan_bell bell = opened(rush.channel);
+        rchan_wakeup_set(rush.channel, RCHAN_GATE_NEVER);
+        rchan_wake_channel(rush.channel);
+        finish_subbuf(rush.channel);
+        rchan_bell_close(&bell);
+    }
+    rchan_store(&rush.stop, 1);
+    pthread_join(thread, NULL);
+    rchan_store(&rush.channel->header->gate, 0);
+    fixture_close(rush.channel);
+    CHECK_EQ(fixture_files(), 0);
+}
+
+/* ---- threads ---- */
 
 static void *ring_on(void *argument)
 {
