@@ -190,6 +190,7 @@ class Reader:
             self._quick -= 1
             sub = self._order.pick(self._list, False)
             if sub is not None:
+                self._pause.found()
                 return sub
         return self._thorough_look()
 
