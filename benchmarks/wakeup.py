@@ -3,14 +3,18 @@
     python benchmarks/wakeup.py [--rounds 7] [--trips 1000] [--json FILE]
 
 In C: rchan's sleep and wake against a bare futex. In Python: a record written with
-wakeup = "write" and read by one who waits with epoll, or in an asyncio loop, against the same bytes
-through a bare FIFO.
+wakeup = "write" and read by one who waits with epoll, or in an asyncio loop (`add_reader` on both
+sides), against the same bytes through a bare FIFO; and, with a flush after each record, by one who
+reads sub-buffers with `async for`. Both processes on one CPU, where nothing but
+what they execute counts, and on two, where a CPU that has to be woken costs most. Each
+round times the bare and rchan's one right after the other.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import select
@@ -20,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import environment
 import native
@@ -29,6 +33,7 @@ from ratios import Result, Timer, compare, summary, table
 from verdict import conclude
 
 RECORD = b"8 bytes."
+BAR = 1.3
 
 
 class End(Protocol):
@@ -69,6 +74,34 @@ class ChannelEnd:
         return len(self._file.read(4096))
 
 
+class SubbufEnd:
+    """A sub-buffer a record, for `async for`."""
+
+    def __init__(self, parent: str, to: str, back: str) -> None:
+        self._channel = rchan.open(to + "-subbufs", parent)
+        self.reader = rchan.open(back + "-subbufs", parent).reader()
+
+    def send(self) -> None:
+        self._channel.write(RECORD)
+        self._channel.flush()
+
+
+def by_async_for(end: SubbufEnd, trips: int, first: bool) -> None:
+    async def play() -> None:
+        left = trips
+        if first:
+            end.send()
+        async for sub in end.reader:
+            sub.release()
+            left -= 1
+            if not first or left:
+                end.send()
+            if not left:
+                break
+
+    asyncio.run(play())
+
+
 def by_epoll(end: End, trips: int, first: bool) -> None:
     with select.epoll() as waiter:
         waiter.register(end, select.EPOLLIN)
@@ -106,20 +139,21 @@ def by_asyncio(end: End, trips: int, first: bool) -> None:
     asyncio.run(play())
 
 
-Play = Callable[[End, int, bool], None]
-Make = Callable[[str, str, str], End]
+Play = Callable[[Any, int, bool], None]
+Make = Callable[[str, str, str], Any]  # an End, or a SubbufEnd
 
 
-def _answer(make: Make, play: Play, parent: str, trips: int) -> None:
+def _answer(make: Make, play: Play, parent: str, trips: int, cpu: int) -> None:
+    os.sched_setaffinity(0, {cpu})
     end = make(parent, "pong", "ping")
     while True:
         play(end, trips, False)
 
 
-def timer(make: Make, play: Play, parent: str, trips: int) -> Timer:
-    """ns a round trip; the other process answers for as long as this one lives."""
+def timer(make: Make, play: Play, parent: str, trips: int, cpu: int) -> Timer:
+    """ns a round trip; a process on that CPU answers for as long as this one lives."""
     fork = multiprocessing.get_context("fork")
-    fork.Process(target=_answer, args=(make, play, parent, trips), daemon=True).start()
+    fork.Process(target=_answer, args=(make, play, parent, trips, cpu), daemon=True).start()
     end = make(parent, "ping", "pong")
 
     def once() -> float:
@@ -131,28 +165,32 @@ def timer(make: Make, play: Play, parent: str, trips: int) -> Timer:
     return once
 
 
-def on_descriptors(rounds: int, trips: int) -> list[Result]:
+def on_descriptors(rounds: int, trips: int, cpu: int) -> list[Result]:
+    """The other process runs on that CPU."""
     results = []
     for name, play in (("epoll", by_epoll), ("asyncio", by_asyncio)):
         with (
             tempfile.TemporaryDirectory(dir="/dev/shm") as bare,
             tempfile.TemporaryDirectory(dir="/dev/shm") as parent,
+            contextlib.ExitStack() as channels,
         ):
-            lines = [
-                rchan.create(line, parent, 65536, 4, overwrite=True, n_buffers=1)
-                for line in ("ping", "pong")
-            ]
-            for channel in lines:
-                channel.wakeup = "write"
-                os.mkfifo(os.path.join(bare, str(channel.name)))
-            base = timer(FifoEnd, play, bare, trips)
-            own = timer(ChannelEnd, play, parent, trips)
-            results += compare(base, {f"round trip, {name}": (own, 1.3)}, rounds)
+            for line in ("ping", "pong"):
+                os.mkfifo(os.path.join(bare, line))
+                channels.enter_context(
+                    rchan.create(line, parent, 65536, 4, overwrite=True, n_buffers=1)
+                ).wakeup = "write"
+                channels.enter_context(rchan.create(line + "-subbufs", parent, 64, 4, n_buffers=1))
+            base = timer(FifoEnd, play, bare, trips, cpu)
+            others: dict[str, tuple[Timer, float | None]] = {
+                f"round trip, {name}": (timer(ChannelEnd, play, parent, trips, cpu), BAR)
+            }
+            if play is by_asyncio:
+                own = timer(SubbufEnd, by_async_for, parent, trips, cpu)
+                others["round trip, async for"] = (own, None)
+            results += compare(base, others, rounds)
             for child in multiprocessing.active_children():
                 child.kill()
                 child.join()
-            for channel in lines:
-                channel.close()
     return results
 
 
@@ -163,7 +201,7 @@ def on_futexes(rounds: int) -> list[Result]:
             [program], input="\n" * (rounds + 1), capture_output=True, text=True, check=True
         )
     pairs = [tuple(map(float, line.split())) for line in done.stdout.splitlines()[1:]]
-    return [summary("round trip, rchan_sleep and rchan_wake", [(a, b) for a, b in pairs], 1.3)]
+    return [summary("round trip, rchan_sleep and rchan_wake", [(a, b) for a, b in pairs], BAR)]
 
 
 def main() -> int:
@@ -175,8 +213,11 @@ def main() -> int:
     environment.show()
     found = {"Futex": on_futexes(options.rounds)}
     table("Futex", "a bare futex", found["Futex"])
-    found["Descriptors"] = on_descriptors(options.rounds, options.trips)
-    table("Descriptors", "a bare FIFO", found["Descriptors"])
+    cpus = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cpus[:1])
+    for title, cpu in {"on one CPU": cpus[0], "on two CPUs": cpus[-1]}.items():
+        found[title] = on_descriptors(options.rounds, options.trips, cpu)
+        table(f"Descriptors, {title}", "a bare FIFO", found[title])
     return conclude(found, options.json)
 
 

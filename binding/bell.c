@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "../core/bell.h"
+#include "../core/buffer.h"
 
 struct bind_bell {
     PyObject_HEAD struct rchan_bell core;
@@ -68,35 +69,43 @@ static PyObject *get_fileno(PyObject *object, PyObject *unused)
     return usable(SELF(object)) ? PyLong_FromLong(SELF(object)->core.fd) : NULL;
 }
 
-static PyObject *act(PyObject *object, void (*what)(struct rchan_bell *))
+static PyObject *rearm(PyObject *object, PyObject *unused)
 {
+    (void)unused;
     if (!usable(SELF(object)))
         return NULL;
-    what(&SELF(object)->core);
+    rchan_bell_rearm(&SELF(object)->core);
     Py_RETURN_NONE;
 }
 
-static void arm_usable(struct rchan_bell *bell)
+static uint32_t look_at_buffer(const void *buffer)
 {
-    rchan_bell_arm(bell);
+    return rchan_poll(buffer);
 }
 
-static PyObject *arm(PyObject *object, PyObject *unused)
+static PyObject *settle(PyObject *object, PyObject *const *args, Py_ssize_t n_args)
 {
-    (void)unused;
-    return act(object, arm_usable);
-}
-
-static PyObject *clear_rung(PyObject *object, PyObject *unused)
-{
-    (void)unused;
-    return act(object, rchan_bell_clear);
+    struct bind_bell *self = SELF(object);
+    struct bind_state *state = self->attachment->state;
+    if (n_args != 2 || !Py_IS_TYPE(args[0], state->buffer))
+        return bind_raise(state, "WrongType", 0,
+                          "settle wants a Buffer and whether there was news");
+    struct rchan_buffer *buffer = bind_buffer_mapped((struct bind_buffer *)args[0]);
+    if (!buffer)
+        return NULL;
+    int had_news = PyObject_IsTrue(args[1]);
+    if (had_news < 0)
+        return NULL;
+    return PyBool_FromLong(rchan_bell_settle(&self->core, look_at_buffer, buffer, had_news));
 }
 
 static PyObject *ring(PyObject *object, PyObject *unused)
 {
     (void)unused;
-    return act(object, rchan_bell_ring);
+    if (!usable(SELF(object)))
+        return NULL;
+    rchan_bell_ring(&SELF(object)->core);
+    Py_RETURN_NONE;
 }
 
 static PyObject *close_bell(PyObject *object, PyObject *unused)
@@ -145,8 +154,9 @@ static void dealloc(PyObject *object)
 
 static PyMethodDef methods[] = {
     {"fileno", get_fileno, METH_NOARGS, "The descriptor: readable means rung."},
-    {"arm", arm, METH_NOARGS, "The next news rings it, once. Then look once more."},
-    {"clear", clear_rung, METH_NOARGS, "Forget that it was rung."},
+    {"rearm", rearm, METH_NOARGS, "Unreadable until the next news rings it. Then look once more."},
+    {"settle", (PyCFunction)(void (*)(void))settle, METH_FASTCALL,
+     "Readable while the buffer has something, else rearmed."},
     {"ring", ring, METH_NOARGS, "Ring it oneself."},
     {"close", close_bell, METH_NOARGS, "Remove it. A second call does nothing."},
     {"__enter__", enter, METH_NOARGS, NULL},

@@ -212,8 +212,9 @@ bool bind_hooks_any(const struct bind_attachment *attachment);
  * reported as unraisable). The place before. */
 PyObject **bind_hooks_raise_into(PyObject **place);
 
-/* Sleep on `wake` until look(object) is nonzero: its value, 0: time is up, -1: an exception. */
-int64_t bind_sleep(rchan_a64 *wake, uint32_t (*look)(void *), void *object, int64_t timeout_ns);
+/* Sleep until look(object) is nonzero: its value, 0: time is up, -1: an exception. */
+int64_t bind_sleep(struct rchan_channel *channel, uint32_t (*look)(void *), void *object,
+                   int64_t timeout_ns);
 
 /* Without the interpreter lock in between; hooks that run there take it for themselves. */
 void bind_release(void);

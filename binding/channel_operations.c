@@ -331,8 +331,11 @@ static int set_wakeup(PyObject *object, PyObject *value, void *closure)
     struct rchan_channel *core = bind_channel_open(SELF(object));
     if (!core || !value || !bind_get_u64(SELF(object)->state, value, "wakeup", &mode))
         return -1;
-    rchan_wakeup_set(core, (uint32_t)mode & ~(uint32_t)RCHAN_GATE_SHUT);
-    return 0;
+    if (rchan_wakeup_set(core, (uint32_t)mode & ~(uint32_t)RCHAN_GATE_SHUT))
+        return 0;
+    bind_raise(SELF(object)->state, "CorruptChannel", EBADMSG,
+               "somebody keeps changing the channel's gate word: its memory is damaged");
+    return -1;
 }
 
 static PyObject *get_attachment(PyObject *object, void *closure)

@@ -3,11 +3,13 @@
 
 #include <errno.h>
 
+#include "../core/buffer.h"
 #include "../core/clock.h"
 
 enum { SLICE_NS = 1000000000 }; /* look again this often, should a wake-up get lost */
 
 struct sleep {
+    struct rchan_channel *channel;
     rchan_a64 *wake;
     uint32_t (*look)(void *object); /* nonzero: there is something */
     void *object;
@@ -25,8 +27,11 @@ static uint32_t sleep_slice(struct sleep *sleep)
             slice = SLICE_NS;
         uint64_t before = rchan_now_ns();
         bind_release();
-        rchan_sleep(sleep->wake, epoch, slice);
+        int result = rchan_sleep(sleep->wake, epoch, slice);
         bind_retake();
+        /* By one who was killed before he woke anybody: readers on descriptors cannot look. */
+        if (result == -ETIMEDOUT && !sleep->channel->defer_wakeups)
+            rchan_run_wakeups(sleep->channel);
         int64_t slept = (int64_t)(rchan_now_ns() - before);
         if (sleep->left_ns >= 0)
             sleep->left_ns = sleep->left_ns > slept ? sleep->left_ns - slept : 0;
@@ -49,9 +54,10 @@ static int64_t sleep_until_found(struct sleep *sleep)
     return found;
 }
 
-int64_t bind_sleep(rchan_a64 *wake, uint32_t (*look)(void *), void *object, int64_t timeout_ns)
+int64_t bind_sleep(struct rchan_channel *channel, uint32_t (*look)(void *), void *object,
+                   int64_t timeout_ns)
 {
-    struct sleep sleep = {wake, look, object, timeout_ns};
+    struct sleep sleep = {channel, &channel->header->wake, look, object, timeout_ns};
     return sleep_until_found(&sleep);
 }
 
@@ -76,6 +82,7 @@ PyObject *bind_buffer_wait(PyObject *object, PyObject *args, PyObject *names)
     if (!core || !get_timeout(self->attachment->state, args, names, &sleep.left_ns))
         return NULL;
     bind_reads(core->channel);
+    sleep.channel = core->channel;
     sleep.wake = &core->block->wake;
     int64_t found = sleep_until_found(&sleep);
     return found < 0 ? NULL : PyLong_FromLongLong(found);
@@ -123,8 +130,10 @@ PyObject *bind_channel_sleep(PyObject *object, PyObject *args)
     bind_channel_enter(self);
     if (timeout_ns) {
         bind_release();
-        rchan_sleep(&core->header->wake, (uint32_t)epoch, timeout_ns);
+        int result = rchan_sleep(&core->header->wake, (uint32_t)epoch, timeout_ns);
         bind_retake();
+        if (result == -ETIMEDOUT && !core->defer_wakeups) /* as in sleep_slice */
+            rchan_run_wakeups(core);
     }
     rchan_sleeper_remove(&core->header->wake, (uint32_t)epoch);
     bind_channel_leave(self);
@@ -135,13 +144,12 @@ PyObject *bind_channel_wait(PyObject *object, PyObject *args, PyObject *names)
 {
     struct bind_channel *self = (struct bind_channel *)object;
     struct rchan_channel *core = bind_channel_open(self);
-    struct sleep sleep = {.look = look_at_channel, .object = self};
-    if (!core || !get_timeout(self->state, args, names, &sleep.left_ns))
+    int64_t left_ns;
+    if (!core || !get_timeout(self->state, args, names, &left_ns))
         return NULL;
-    sleep.wake = &core->header->wake;
     bind_reads(core);
     bind_channel_enter(self);
-    int64_t found = sleep_until_found(&sleep);
+    int64_t found = bind_sleep(core, look_at_channel, self, left_ns);
     bind_channel_leave(self);
     if (found == CLOSED_MEANWHILE)
         bind_channel_open(self);

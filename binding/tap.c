@@ -189,7 +189,7 @@ PyObject *bind_channel_wait_taps(PyObject *object, PyObject *args)
         return NULL;
     bind_reads(core);
     bind_channel_enter(watch.channel);
-    int64_t found = bind_sleep(&core->header->wake, look, &watch, timeout_ns);
+    int64_t found = bind_sleep(core, look, &watch, timeout_ns);
     bind_channel_leave(watch.channel);
     PyBuffer_Release(&watch.known);
     if (found == CLOSED_MEANWHILE)

@@ -1,10 +1,13 @@
 /* Announcing news to sleeping readers. docs/protocol.md, "Sleep and wake". */
 #include "announce.h"
 
-#include "bell.h"
 #include "growth.h"
+#include "ring.h"
 #include "testpoint.h"
 #include "wait.h"
+
+/* A gate that never stands still is damaged memory. */
+enum { TRIES = 1000 };
 
 void rchan_ask_for_wakeup(struct rchan_buffer *buffer, struct rchan_notice *notice)
 {
@@ -21,17 +24,37 @@ void rchan_ask_for_wakeup(struct rchan_buffer *buffer, struct rchan_notice *noti
     }
 }
 
-/* Records (or bytes) of this sub-buffer since the last announcement, or since its start. */
-static uint64_t unannounced(const struct rchan_buffer *buffer, uint64_t head, uint32_t gate)
+struct written {
+    uint64_t records, bytes;
+};
+
+/* All that was ever written to the buffer; goes on over resets. */
+static struct written written(const struct rchan_buffer *buffer, uint64_t head)
 {
     const struct rchan_channel *channel = buffer->channel;
     struct rchan_block *block = buffer->block;
-    uint64_t before = rchan_load(&block->announced);
-    bool same = rchan_head_produced(channel, before) == rchan_head_produced(channel, head);
-    if (gate & RCHAN_GATE_BYTES)
-        return rchan_head_offset(channel, head) - (same ? rchan_head_offset(channel, before) : 0);
-    uint64_t records = rchan_load(&block->pending) >> channel->shift;
-    return records - (same ? rchan_load(&block->announced_records) : 0);
+    unsigned now = rchan_head_produced(channel, head) & 1;
+    uint64_t offset = rchan_head_offset(channel, head);
+    struct written sum = {rchan_load(&block->total_records[now]),
+                          rchan_load(&block->total_bytes[now])};
+    if (offset == channel->full)
+        return sum;
+    sum.records += rchan_load(&block->pending) >> channel->shift;
+    sum.bytes += offset;
+    return sum;
+}
+
+static bool due(const struct rchan_block *block, struct written sum, uint32_t gate)
+{
+    uint64_t since = gate & RCHAN_GATE_BYTES ? sum.bytes - rchan_load(&block->announced_bytes)
+                                             : sum.records - rchan_load(&block->announced_records);
+    return since >= gate >> RCHAN_GATE_COUNT_SHIFT;
+}
+
+static void count_announced(struct rchan_block *block, struct written sum)
+{
+    rchan_store(&block->announced_records, sum.records);
+    rchan_store(&block->announced_bytes, sum.bytes);
 }
 
 void rchan_announce(struct rchan_buffer *buffer, struct rchan_notice *notice, bool anyway)
@@ -39,15 +62,38 @@ void rchan_announce(struct rchan_buffer *buffer, struct rchan_notice *notice, bo
     struct rchan_block *block = buffer->block;
     uint32_t gate = rchan_load(&buffer->channel->header->gate);
     uint64_t head = rchan_load(&block->head);
-    if (!anyway && (!(gate & RCHAN_GATE_ANNOUNCE) ||
-                    unannounced(buffer, head, gate) < gate >> RCHAN_GATE_COUNT_SHIFT))
+    struct written sum = written(buffer, head);
+    if (!anyway && (!(gate & RCHAN_GATE_ANNOUNCE) || !due(block, sum, gate)))
         return;
-    rchan_store(&block->announced_records, rchan_load(&block->pending) >> buffer->channel->shift);
-    TESTPOINT("announce: counted");
     /* announce.store: pairs with poll.announced */
     rchan_store_release(&block->announced, head);
     TESTPOINT("announce: stored");
+    /* Counted last: who is killed in between has the next one announce it again. */
+    count_announced(block, sum);
+    TESTPOINT("announce: counted");
     rchan_ask_for_wakeup(buffer, notice);
+}
+
+/* A watermark holds back finished sub-buffers until half of the buffer is unread. */
+static bool half_unread(const struct rchan_buffer *buffer, uint64_t head)
+{
+    const struct rchan_channel *channel = buffer->channel;
+    uint64_t consumed = rchan_head_produced(channel, rchan_load(&buffer->block->tail));
+    return rchan_head_produced(channel, head) - consumed >= (channel->n_subbufs + 1) / 2;
+}
+
+void rchan_announce_switch(struct rchan_buffer *buffer, struct rchan_notice *notice)
+{
+    struct rchan_block *block = buffer->block;
+    uint32_t gate = rchan_load(&buffer->channel->header->gate);
+    uint64_t head = rchan_load(&block->head);
+    struct written sum = written(buffer, head);
+    if (gate & RCHAN_GATE_ANNOUNCE && !notice->flushed && !due(block, sum, gate) &&
+        !half_unread(buffer, head))
+        return;
+    count_announced(block, sum);
+    if (!(gate & RCHAN_GATE_NEVER))
+        rchan_ask_for_wakeup(buffer, notice);
 }
 
 uint32_t rchan_wakeup_mode(const struct rchan_channel *channel)
@@ -55,14 +101,17 @@ uint32_t rchan_wakeup_mode(const struct rchan_channel *channel)
     return rchan_load(&channel->header->gate) & ~(uint32_t)RCHAN_GATE_SHUT;
 }
 
-void rchan_wakeup_set(struct rchan_channel *channel, uint32_t mode)
+bool rchan_wakeup_set(struct rchan_channel *channel, uint32_t mode)
 {
     rchan_a32 *gate = &channel->header->gate;
-    uint32_t before = rchan_load(gate);
-    while (!rchan_swap_half(gate, before, (before & RCHAN_GATE_SHUT) | mode))
-        before = rchan_load(gate);
+    bool set = false;
+    for (int tries = 0; tries < TRIES && !set; tries++) {
+        uint32_t before = rchan_load(gate);
+        set = rchan_swap_half(gate, before, (before & RCHAN_GATE_SHUT) | mode);
+    }
     for (uint32_t i = 0; i < channel->n_buffers; i++)
         if (rchan_bit(channel->header->present, i))
             rchan_wake(&channel->buffers[i].block->wake);
     rchan_wake_channel(channel);
+    return set;
 }

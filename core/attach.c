@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "buffer.h"
 #include "channel.h"
 #include "files.h"
 #include "growth.h"
@@ -167,6 +168,7 @@ static int join(struct rchan_channel *channel, struct rchan_error *error)
         return -1;
     TESTPOINT("attach: joined");
     rchan_channel_refresh(channel);
+    rchan_run_wakeups(channel); /* of one who was killed before he rang */
     return 0;
 }
 

@@ -1,95 +1,17 @@
-/* Doorbells: made, armed and closed by their reader, rung by whoever has news. */
+/* Doorbells: made, armed and closed by their reader. */
 #include "bell.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bell_files.h"
 #include "files.h"
 #include "testpoint.h"
 #include "wait.h"
 
-#define ARMED 1u
-
-enum { LOCK_WAIT_MS = 2000, DRAIN = 4096 };
-
-/* ---- names ---- */
-
-static void bell_name(char *name, size_t room, const char *base, uint32_t index)
-{
-    snprintf(name, room, "%s.%u.bell", base, index);
-}
-
-bool rchan_is_bell_name(const char *name, const char *base)
-{
-    size_t length = strlen(base), digits;
-    if (strncmp(name, base, length) != 0 || name[length] != '.')
-        return false;
-    digits = strspn(name + length + 1, "0123456789");
-    return digits && digits <= 3 && strcmp(name + length + 1 + digits, ".bell") == 0;
-}
-
-static uint32_t bell_limit(const struct rchan_channel *channel)
-{
-    uint32_t limit = rchan_load(&channel->header->bell_limit);
-    return limit < RCHAN_MAX_BELLS ? limit : RCHAN_MAX_BELLS;
-}
-
-static bool is_bell(const struct stat *found)
-{
-    return S_ISFIFO(found->st_mode) && found->st_uid == geteuid();
-}
-
-/* ---- one at a time: making a bell, removing a dead one's ---- */
-
-static bool bells_try(struct rchan_channel *channel)
-{
-    struct flock lock = {
-        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = RCHAN_BELL_LOCK, .l_len = 1};
-    if (pthread_mutex_trylock(&channel->making))
-        return false;
-    if (fcntl(channel->fd, F_OFD_SETLK, &lock) == 0)
-        return true;
-    pthread_mutex_unlock(&channel->making);
-    return false;
-}
-
-static void bells_leave(struct rchan_channel *channel)
-{
-    struct flock lock = {
-        .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = RCHAN_BELL_LOCK, .l_len = 1};
-    fcntl(channel->fd, F_OFD_SETLK, &lock);
-    pthread_mutex_unlock(&channel->making);
-}
-
-static bool bells_take(struct rchan_channel *channel)
-{
-    struct timespec pause = {0, 1000000};
-    for (int waited = 0; waited < LOCK_WAIT_MS; waited++) {
-        if (bells_try(channel))
-            return true;
-        nanosleep(&pause, NULL);
-    }
-    return false;
-}
-
-/* Locked, so that nobody is between making and opening one: a FIFO that nobody has open is dead. */
-static bool remove_if_dead(int directory, const char *name)
-{
-    struct stat found;
-    if (fstatat(directory, name, &found, AT_SYMLINK_NOFOLLOW) || !is_bell(&found))
-        return false;
-    int fd = openat(directory, name, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENXIO && unlinkat(directory, name, 0) == 0;
-    close(fd);
-    return false;
-}
+enum { DRAIN = 4096 };
 
 /* ---- open ---- */
 
@@ -100,7 +22,7 @@ static int open_fifo(struct rchan_bell *bell, int directory, const char *name)
     bell->fd = openat(directory, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
     if (bell->fd < 0)
         return -errno;
-    if (fstat(bell->fd, &made) == 0 && is_bell(&made)) {
+    if (fstat(bell->fd, &made) == 0 && rchan_is_bell(&made)) {
         bell->inode = made.st_ino;
         return 0;
     }
@@ -113,9 +35,10 @@ static int open_fifo(struct rchan_bell *bell, int directory, const char *name)
 static int make_fifo(struct rchan_bell *bell, int directory, uint32_t index)
 {
     char name[280];
-    bell_name(name, sizeof name, bell->channel->base, index);
+    rchan_bell_name(name, sizeof name, bell->channel->base, index);
     if (mkfifoat(directory, name, 0600) &&
-        (errno != EEXIST || !remove_if_dead(directory, name) || mkfifoat(directory, name, 0600)))
+        (errno != EEXIST || !rchan_bell_remove_if_dead(directory, name) ||
+         mkfifoat(directory, name, 0600)))
         return -errno;
     TESTPOINT("bell: made");
     int result = open_fifo(bell, directory, name);
@@ -123,9 +46,14 @@ static int make_fifo(struct rchan_bell *bell, int directory, uint32_t index)
         unlinkat(directory, name, 0);
         return result;
     }
+    struct rchan_header *header = bell->channel->header;
     bell->index = (int32_t)index;
-    if (bell_limit(bell->channel) <= index)
-        rchan_store(&bell->channel->header->bell_limit, index + 1);
+    bell->word = rchan_load(&header->bells[index]) & ~RCHAN_BELL_ARMED;
+    /* After the FIFO has its name, before the first arming: who sees this number opens this FIFO. */
+    rchan_store(&header->bells_made[index], rchan_load(&header->bells_made[index]) + 1);
+    TESTPOINT("bell: counted");
+    if (rchan_bell_limit(bell->channel) <= index)
+        rchan_store(&header->bell_limit, index + 1);
     return 0;
 }
 
@@ -137,9 +65,9 @@ static int open_named(struct rchan_bell *bell, int directory, struct rchan_error
             return 0;
         if (result == -ENAMETOOLONG)
             return rchan_fail(error, RCHAN_FAIL_UNSUPPORTED, ENAMETOOLONG,
-                              "the name of channel %s is too long for a bell's file: use at most "
-                              "%u bytes, or wait with poll(timeout)",
-                              bell->channel->base, RCHAN_BASE_MAX - 4);
+                              "the name of channel %s is too long for the file of bell %u: with "
+                              "%u bytes at most there is room for all; or wait with poll(timeout)",
+                              bell->channel->base, index, RCHAN_BASE_MAX - 4);
         if (result != -EEXIST)
             return rchan_fail(error, RCHAN_FAIL_OS, -result, "cannot make a bell in %s",
                               bell->channel->directory);
@@ -172,12 +100,12 @@ static int open_in_directory(struct rchan_bell *bell, struct rchan_error *error)
     int directory = rchan_directory_again(bell->channel, error);
     if (directory < 0)
         return -1;
-    int result = bells_take(bell->channel) ? 0 : -EBUSY;
+    int result = rchan_bells_take(bell->channel) ? 0 : -EBUSY;
     if (result) {
         rchan_fail(error, RCHAN_FAIL_BUSY, EBUSY, "somebody else is making a bell all the time");
     } else {
         result = open_named(bell, directory, error);
-        bells_leave(bell->channel);
+        rchan_bells_leave(bell->channel);
     }
     close(directory);
     return result ? -1 : 0;
@@ -197,67 +125,87 @@ int rchan_bell_open(struct rchan_channel *channel, struct rchan_bell *bell,
     return open_in_directory(bell, error);
 }
 
-/* ---- the reader's side ---- */
+/* ---- use ---- */
 
 static bool ours(const struct rchan_bell *bell)
 {
     return bell->fd >= 0 && bell->fork_count == bell->channel->fork_count;
 }
 
-static void fall_asleep(struct rchan_bell *bell)
+/* Only its reader arms it. Ever another value: a ringer that is late does not disarm the bell of
+ * after its ring. */
+static void arm(struct rchan_bell *bell)
 {
-    rchan_a64 *wake = &bell->channel->header->wake;
-    if (bell->asleep)
-        rchan_sleeper_remove(wake, bell->epoch);
-    bell->asleep = true;
-    bell->epoch = rchan_sleeper_add(wake);
+    bell->word = (bell->word | RCHAN_BELL_ARMED) + 2;
+    /* bell.arm: pairs with bell.seen */
+    rchan_store_release(&bell->channel->header->bells[bell->index], bell->word);
+    TESTPOINT("bell: armed");
+    rchan_wake_note_bell(&bell->channel->header->wake);
 }
 
-bool rchan_bell_arm(struct rchan_bell *bell)
-{
-    if (!ours(bell))
-        return false;
-    if (bell->index >= 0) {
-        /* Ever another value: a ringer that is late does not disarm the bell of after its ring. */
-        rchan_a32 *word = &bell->channel->header->bells[bell->index];
-        uint32_t before = rchan_load(word);
-        while (!rchan_swap_half(word, before, (before | ARMED) + 2))
-            before = rchan_load(word);
-        TESTPOINT("bell: armed");
-        fall_asleep(bell);
-    }
-    return true;
-}
-
-void rchan_bell_clear(struct rchan_bell *bell)
+static void drain(struct rchan_bell *bell)
 {
     char rung[DRAIN];
     ssize_t got = sizeof rung;
-    while (ours(bell) && got == sizeof rung)
+    while (got == sizeof rung)
         got = read(bell->fd, rung, sizeof rung);
+    bell->rung_by_us = false;
+}
+
+bool rchan_bell_rearm(struct rchan_bell *bell)
+{
+    if (!ours(bell))
+        return false;
+    drain(bell);
+    if (bell->index >= 0)
+        arm(bell);
+    return true;
 }
 
 void rchan_bell_ring(struct rchan_bell *bell)
 {
-    ssize_t ignored = ours(bell) ? write(bell->fd, "", 1) : 0; /* full: rung already */
-    (void)ignored;
+    if (!ours(bell) || bell->rung_by_us)
+        return;
+    ssize_t written = write(bell->fd, "", 1);
+    bell->rung_by_us = written == 1 || errno == EAGAIN; /* full: rung already */
 }
+
+/* Armed as we left it, so nobody has finished ringing it. */
+static bool still_armed(const struct rchan_bell *bell)
+{
+    return bell->index >= 0 && bell->word & RCHAN_BELL_ARMED && !bell->rung_by_us &&
+           rchan_load(&bell->channel->header->bells[bell->index]) == bell->word;
+}
+
+bool rchan_bell_settle(struct rchan_bell *bell, uint32_t (*look)(const void *), const void *object,
+                       bool had_news)
+{
+    if (!ours(bell))
+        return false;
+    if (!look(object)) {
+        /* Not twice: a ringer that was killed in the middle has left a byte in there. */
+        bell->left_alone = !had_news && !bell->left_alone && still_armed(bell);
+        if (bell->left_alone)
+            return true;
+        rchan_bell_rearm(bell);
+        if (!look(object))
+            return true;
+    }
+    rchan_bell_ring(bell);
+    return true;
+}
+
+/* ---- close ---- */
 
 static void forget(struct rchan_bell *bell)
 {
     char name[280];
     struct rchan_error error;
-    struct rchan_header *header = bell->channel->header;
-    rchan_a32 *word = &header->bells[bell->index];
-    if (bell->asleep)
-        rchan_sleeper_remove(&header->wake, bell->epoch);
-    uint32_t before = rchan_load(word);
-    while (before & ARMED && !rchan_swap_half(word, before, before & ~ARMED))
-        before = rchan_load(word);
+    rchan_store(&bell->channel->header->bells[bell->index], bell->word & ~RCHAN_BELL_ARMED);
     int directory = rchan_directory_again(bell->channel, &error);
     if (directory < 0)
         return;
-    bell_name(name, sizeof name, bell->channel->base, (uint32_t)bell->index);
+    rchan_bell_name(name, sizeof name, bell->channel->base, (uint32_t)bell->index);
     rchan_file_unlink(directory, name, bell->inode);
     close(directory);
 }
@@ -270,94 +218,4 @@ void rchan_bell_close(struct rchan_bell *bell)
         forget(bell);
     close(bell->fd);
     bell->fd = -1;
-}
-
-/* ---- the ringer's side ---- */
-
-/* One byte into a FIFO whose reader may die just now: no SIGPIPE for that. 0 or -errno. */
-static int write_quietly(int fd)
-{
-    static const struct timespec now = {0, 0};
-    sigset_t broken, before, pending;
-    sigemptyset(&broken);
-    sigaddset(&broken, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &broken, &before);
-    bool blocked = sigismember(&before, SIGPIPE);
-    bool waits = blocked && sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE);
-    int result = write(fd, "", 1) < 0 ? -errno : 0;
-    if (result == -EPIPE && !waits)
-        sigtimedwait(&broken, NULL, &now);
-    if (!blocked)
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return result;
-}
-
-enum ring { RUNG, NOBODY, NOT_NOW };
-
-static enum ring ring_fifo(int directory, const char *name)
-{
-    struct stat found;
-    int fd = openat(directory, name, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EINTR ? NOT_NOW
-                                                                                       : NOBODY;
-    TESTPOINT("bell: opened");
-    int result = fstat(fd, &found) == 0 && is_bell(&found) ? write_quietly(fd) : -EPIPE;
-    close(fd);
-    return result == -EPIPE ? NOBODY : RUNG;
-}
-
-/* The word is as it was seen armed: a reader that has armed it again meanwhile keeps it so. */
-static enum ring ring_armed(struct rchan_channel *channel, int directory, uint32_t index,
-                            uint32_t seen)
-{
-    char name[280];
-    bell_name(name, sizeof name, channel->base, index);
-    enum ring result = ring_fifo(directory, name);
-    if (result == NOT_NOW)
-        return result;
-    TESTPOINT("bell: rung");
-    rchan_swap_half(&channel->header->bells[index], seen, seen & ~ARMED);
-    if (result == NOBODY && bells_try(channel)) {
-        remove_if_dead(directory, name);
-        bells_leave(channel);
-    }
-    return result;
-}
-
-/* False: some could not be rung now; they stay armed. */
-static bool ring_all(struct rchan_channel *channel)
-{
-    struct rchan_error error;
-    int directory = -1;
-    bool done = true;
-    for (uint32_t index = 0, limit = bell_limit(channel); index < limit; index++) {
-        uint32_t seen = rchan_load(&channel->header->bells[index]);
-        if (!(seen & ARMED))
-            continue;
-        if (directory < 0 && channel->named) /* else forked off before late setup gave it files */
-            directory = rchan_directory_again(channel, &error);
-        if (directory < 0)
-            return false;
-        done &= ring_armed(channel, directory, index, seen) != NOT_NOW;
-    }
-    if (directory >= 0)
-        close(directory);
-    return done;
-}
-
-bool rchan_wake_channel(struct rchan_channel *channel)
-{
-    return rchan_wake_also(&channel->header->wake, ring_all, channel);
-}
-
-void rchan_bells_remove(struct rchan_channel *channel, int directory)
-{
-    char name[280];
-    struct stat found;
-    for (uint32_t index = 0, limit = bell_limit(channel); index < limit; index++) {
-        bell_name(name, sizeof name, channel->base, index);
-        if (fstatat(directory, name, &found, AT_SYMLINK_NOFOLLOW) == 0 && is_bell(&found))
-            unlinkat(directory, name, 0);
-    }
 }

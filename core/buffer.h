@@ -8,6 +8,7 @@
 /* What is due after the owner word was given back. */
 struct rchan_notice {
     bool wake, delivered, became_full, ran_hook;
+    bool flushed; /* not finished by a record: no watermark holds it back */
     uint32_t delivered_subbuf, full_subbuf;
 };
 
@@ -56,7 +57,8 @@ int rchan_buffer_own(struct rchan_buffer *buffer);
 /* After a take-over: set right what a dead holder of `owner` left. Owner word held. Like own. */
 int rchan_buffer_repair(struct rchan_buffer *buffer);
 
-/* Tests: do all wake-ups that were put off (defer_wakeups); returns how many buffers had one. */
+/* Do all wake-ups that somebody owes: was killed before he did them, or put them off
+ * (defer_wakeups). Returns how many buffers had one. */
 uint32_t rchan_run_wakeups(struct rchan_channel *channel);
 
 bool rchan_buffer_is_full(const struct rchan_buffer *buffer);

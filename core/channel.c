@@ -12,6 +12,7 @@
 #include "files.h"
 #include "growth.h"
 #include "handles.h"
+#include "kept.h"
 #include "owner.h"
 #include "testpoint.h"
 
@@ -82,6 +83,7 @@ struct rchan_channel *rchan_handle_new(const char *directory, const char *base,
     if (hooks)
         channel->hooks = *hooks;
     pthread_mutex_init(&channel->making, NULL);
+    rchan_kept_init(channel);
     for (uint32_t i = 0; i < shape->n_buffers; i++) {
         channel->buffers[i].channel = channel;
         channel->buffers[i].index = i;
@@ -127,6 +129,7 @@ void rchan_channel_detach(struct rchan_channel *channel)
 {
     struct stat control;
     rchan_attachment_remove(channel);
+    rchan_kept_close(channel);
     for (uint32_t i = 0; i < channel->n_buffers; i++)
         rchan_buffer_unmap(&channel->buffers[i]);
     if (channel->header) {

@@ -7,12 +7,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bell.h"
+#include "bell_files.h"
 #include "buffer.h"
 #include "channel.h"
 #include "files.h"
 #include "growth.h"
 #include "handles.h"
+#include "kept.h"
+#include "ring.h"
 #include "testpoint.h"
 #include "wait.h"
 
@@ -114,6 +116,10 @@ void rchan_channel_close(struct rchan_channel *channel,
             on_removed(buffer);
     }
     rchan_wake_channel(channel); /* while the bells have their names */
+    if (pthread_mutex_trylock(&channel->ringing) == 0) {
+        rchan_kept_close(channel);
+        pthread_mutex_unlock(&channel->ringing);
+    }
     remove_unmapped(channel);
     TESTPOINT("close: buffers removed");
     remove_control(channel);

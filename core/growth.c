@@ -7,12 +7,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "bell.h"
 #include "buffer.h"
 #include "clock.h"
 #include "files.h"
 #include "notice.h"
 #include "owner.h"
+#include "ring.h"
 #include "switch.h"
 #include "testpoint.h"
 

@@ -27,6 +27,14 @@ struct rchan_buffer {
     void *client; /* the language binding's object */
 };
 
+/* A bell's FIFO that this process has rung, open for writing; fd -1: none. */
+struct rchan_kept_bell {
+    int fd;
+    uint32_t made; /* header->bells_made of its bell: another number, another FIFO */
+};
+
+enum { RCHAN_KEPT_BELLS = 16 };
+
 /* Called in the process that causes them. NULL: the built-in behaviour. */
 struct rchan_hooks {
     void *client;
@@ -80,8 +88,10 @@ struct rchan_channel {
     char base[256]; /* "" while buffer-only */
     pthread_mutex_t
         making; /* buffers come into being one at a time; only ever tried, never waited for */
-    uint64_t make_again_ns;                  /* after a failure: not before then */
-    struct rchan_channel *next, **prev_next; /* list of attachments, for fork */
+    pthread_mutex_t ringing; /* guards kept_bells; only ever tried, too */
+    struct rchan_kept_bell kept_bells[RCHAN_KEPT_BELLS]; /* of bells 0, 1, ... */
+    uint64_t make_again_ns;                              /* after a failure: not before then */
+    struct rchan_channel *next, **prev_next;             /* list of attachments, for fork */
 };
 
 /* Where a core function failed and why, in words for the user. */

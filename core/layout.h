@@ -104,7 +104,8 @@ struct rchan_header {
     char base[256];                            /* the channel's name, NUL-padded */
     rchan_a32 bell_limit;                      /* bells below it may be there */
     rchan_a32 bells[RCHAN_MAX_BELLS];          /* times armed << 1 | armed */
-    uint8_t reserved3[1532];
+    rchan_a32 bells_made[RCHAN_MAX_BELLS];     /* FIFOs that this bell has had */
+    uint8_t reserved3[508];
 };
 
 struct rchan_drop {
@@ -172,8 +173,8 @@ struct rchan_block {
     rchan_a64 reset_unfinished;  /* what unfinished_bytes is after the reset under way */
     rchan_a64 file_identity;     /* of the buffer's file, stored before it gets its name */
     rchan_a64 announced;         /* the `head` that readers were last woken for between switches */
-    rchan_a64 announced_records; /* of its sub-buffer, up to there */
-    uint8_t reserved5[8];
+    rchan_a64 announced_records; /* all written, when readers were last woken */
+    rchan_a64 announced_bytes;
     /* lines 6 to 8: the reader's */
     rchan_a64 reader;
     rchan_a64 tail;

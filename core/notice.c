@@ -1,7 +1,7 @@
 /* After the owner word: wake-ups and notifications. */
 #include "notice.h"
 
-#include "bell.h"
+#include "ring.h"
 #include "testpoint.h"
 #include "wait.h"
 
@@ -32,6 +32,7 @@ uint32_t rchan_run_wakeups(struct rchan_channel *channel)
             ran++;
         }
     }
-    rchan_wake_channel(channel);
+    if (rchan_wake_asked(&channel->header->wake))
+        rchan_wake_channel(channel);
     return ran;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "kept.h"
 #include "testpoint.h"
 
 #ifdef RCHAN_TESTPOINTS
@@ -187,6 +188,8 @@ static void renew_after_fork(struct rchan_channel *channel)
     rchan_store(&channel->writes, 0);
     rchan_store(&channel->reads, 0);
     pthread_mutex_init(&channel->making, NULL); /* its holder is in the parent */
+    rchan_kept_close(channel);                  /* half changed, perhaps */
+    rchan_kept_init(channel);
     for (uint32_t i = 0; i < channel->n_buffers; i++)
         channel->buffers[i].cached_subbuf = NULL; /* may have been half changed by another thread */
     if (channel->fd < 0)

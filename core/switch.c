@@ -77,8 +77,7 @@ static void finish(struct rchan_buffer *buffer, uint64_t produced, uint64_t offs
     rchan_store_release(&buffer->block->head,
                         rchan_head_word(channel, produced + 1, channel->full));
     TESTPOINT("switch: finished");
-    if (!(rchan_load(&channel->header->gate) & RCHAN_GATE_NEVER))
-        rchan_ask_for_wakeup(buffer, notice);
+    rchan_announce_switch(buffer, notice);
     notice->delivered = true;
     notice->delivered_subbuf = (uint32_t)(produced % channel->n_subbufs);
 }

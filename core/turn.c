@@ -1,12 +1,12 @@
 /* Operations on a whole buffer by the holder of its owner word: flush, reset, begin, finalize, repair. */
 #include <errno.h>
 
-#include "bell.h"
 #include "books.h"
 #include "buffer.h"
 #include "consume.h"
 #include "notice.h"
 #include "owner.h"
+#include "ring.h"
 #include "switch.h"
 #include "testpoint.h"
 #include "wait.h"
@@ -30,7 +30,7 @@ static void give_unless_forked(struct rchan_buffer *buffer, uint32_t forks,
 
 int rchan_buffer_flush(struct rchan_buffer *buffer)
 {
-    struct rchan_notice notice = {0};
+    struct rchan_notice notice = {.flushed = true};
     uint32_t forks = buffer->channel->fork_count;
     int result = own_begun(buffer, &notice);
     if (result)
@@ -54,7 +54,7 @@ static bool has_unread(const struct rchan_buffer *buffer, uint64_t head)
 
 int rchan_buffer_finish(struct rchan_buffer *buffer, uint64_t subbuf)
 {
-    struct rchan_notice notice = {0};
+    struct rchan_notice notice = {.flushed = true};
     int result = rchan_buffer_own(buffer);
     if (result)
         return result;
@@ -126,7 +126,8 @@ static void finish_reset(struct rchan_buffer *buffer)
     rchan_store(&block->total_bytes[0], rchan_load(&block->reset_bytes));
     rchan_store(&block->unfinished_bytes, rchan_load(&block->reset_unfinished));
     rchan_store(&block->announced, 0);
-    rchan_store(&block->announced_records, 0);
+    rchan_store(&block->announced_records, rchan_load(&block->reset_records));
+    rchan_store(&block->announced_bytes, rchan_load(&block->reset_bytes));
     rchan_store(&block->begun, 0);
     rchan_store(&block->pending, 0);
     rchan_store(&block->started, 0);

@@ -11,7 +11,9 @@
 #include "testpoint.h"
 
 #define ASKED UINT64_C(0x80000000)
-#define SLEEPERS UINT64_C(0x7fffffff)
+#define BELLS UINT64_C(0x40000000)
+#define OWED UINT64_C(0x20000000)
+#define SLEEPERS UINT64_C(0x1fffffff)
 
 /* A word that never stands still (damaged memory) is left as it is: sleepers look again anyway. */
 enum { TRIES = 1000 };
@@ -52,6 +54,12 @@ int rchan_sleep(rchan_a64 *wake, uint32_t epoch, int64_t timeout_ns)
     return result == -1 && errno != EAGAIN ? -errno : 0;
 }
 
+void rchan_wake_note_bell(rchan_a64 *wake)
+{
+    rchan_set_bits(wake, BELLS);
+    rchan_full_fence(); /* noted before the look at what there is */
+}
+
 void rchan_wake_ask(rchan_a64 *wake)
 {
     rchan_set_bits(wake, ASKED);
@@ -61,14 +69,17 @@ void rchan_wake_ask(rchan_a64 *wake)
 static uint64_t wake_round(rchan_a64 *wake)
 {
     for (int tries = 0; tries < TRIES; tries++) {
-        uint64_t word = rchan_load(wake), woken = ((word >> 32) + 1) << 32 | ASKED;
+        uint64_t word = rchan_load(wake);
+        bool asleep = word & (SLEEPERS | OWED);
+        uint64_t woken = ((word >> 32) + 1) << 32 | ASKED | (asleep ? OWED : 0);
         if (!(uint32_t)word)
             return 0;
         /* wake.swap: pairs with wake.epoch */
         if (!rchan_swap_word(wake, word, woken))
             continue;
         TESTPOINT("wake: swapped");
-        syscall(SYS_futex, epoch_half(wake), FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+        if (asleep)
+            syscall(SYS_futex, epoch_half(wake), FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
         return woken;
     }
     return 0;
@@ -90,7 +101,7 @@ bool rchan_wake_also(rchan_a64 *wake, bool (*also)(struct rchan_channel *),
     /* Who has come since then has seen the news. Another epoch: another waker's to clear. */
     for (int tries = 0; left && tries < TRIES; tries++) {
         uint64_t word = rchan_load(wake);
-        if (word >> 32 != left >> 32 || rchan_swap_word(wake, word, word & ~ASKED))
+        if (word >> 32 != left >> 32 || rchan_swap_word(wake, word, word & ~(ASKED | OWED)))
             break;
     }
     return left != 0;

@@ -1,4 +1,5 @@
-/* Sleeping readers: one word, epoch << 32 | asked << 31 | sleepers. docs/protocol.md, "Sleep and wake". */
+/* Sleeping readers: one word, epoch << 32 | asked << 31 | bells << 30 | owed << 29 | sleepers.
+ * docs/protocol.md, "Sleep and wake". */
 #ifndef RCHAN_WAIT_H
 #define RCHAN_WAIT_H
 
@@ -29,6 +30,9 @@ static inline bool rchan_wake_asked(rchan_a64 *wake)
 {
     return rchan_load(wake) & UINT64_C(0x80000000);
 }
+
+/* A bell was armed: the next wake-up rings. Then look at the condition once more. */
+void rchan_wake_note_bell(rchan_a64 *wake);
 
 /* Note that sleepers are owed a wake-up (survives the death of the caller). */
 void rchan_wake_ask(rchan_a64 *wake);

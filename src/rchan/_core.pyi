@@ -64,9 +64,11 @@ class Bell:
     Raises ChannelClosed when closed, and in a forked copy, which is void."""
 
     def fileno(self) -> int: ...
-    def arm(self) -> None:
-        """The next news of any buffer rings it, once. Then look at what is there once more."""
-    def clear(self) -> None: ...  # before arm: forget that it was rung
+    def rearm(self) -> None:
+        """Unreadable until the next news of any buffer rings it, once. Then look once more."""
+    def settle(self, buffer: Buffer, had_news: object, /) -> bool:
+        """Readable while buffer.poll() is nonzero, else rearmed. False: closed, or the parent's.
+        had_news: true if something came since the last time; else an armed bell stays armed."""
     def ring(self) -> None: ...  # the reader's own hand
     def close(self) -> None: ...
     @property

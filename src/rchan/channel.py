@@ -70,8 +70,9 @@ class Channel(_core.Channel):
     def wakeup(self) -> Wakeup:
         """When writers wake readers that sleep; may be set at any time, by any process.
 
-        "subbuf": when a sub-buffer is finished (relay's way). "write": at every record as well.
-        ("bytes", n), ("records", n): after n of them in one sub-buffer as well. "never": at no
+        "subbuf": when a sub-buffer is finished (relay's way). "write": at every record.
+        ("bytes", n), ("records", n): after n of them in one buffer, over sub-buffers (perf's
+        watermark), at a flush, and once half of the buffer's sub-buffers are unread. "never": at no
         record and no sub-buffer: readers poll. poll() announces what readers were woken for, so
         unfinished sub-buffers too, unless this is "subbuf". Holds from the next record on. The
         default and "never" cost a writer nothing; in the others it takes its slower path.

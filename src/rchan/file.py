@@ -80,6 +80,18 @@ class RelayFile(io.RawIOBase):
         A blocking read sleeps as poll does, until a sub-buffer is finished (or data announced);
         then b"" means that the channel is finalized and read to its end.
         """
+        buffer, bell = self._buffer, self._bell
+        if buffer is None or self.blocking or size is None or size < 0:
+            return self._read_otherwise(size)
+        try:
+            got = buffer.read(size)
+        except BlockingIOError:
+            got = b""
+        if bell is not None:
+            bell.settle(buffer, got)
+        return got
+
+    def _read_otherwise(self, size: int | None) -> bytes:
         if size is None or size < 0:
             return self.readall()
         return self._read_with(self.buffer.read, size, b"", bool(size))
@@ -108,7 +120,7 @@ class RelayFile(io.RawIOBase):
                 sleep(_HELD_PAUSE)
             else:
                 self.buffer.wait()
-        self._rearm()
+        self._settle(got)
         return got
 
     def poll(self, timeout_ms: float | None = 0) -> int:
@@ -119,9 +131,9 @@ class RelayFile(io.RawIOBase):
         """
         if timeout_ms != 0:
             mask = self.buffer.wait(None if timeout_ms is None else timeout_ms / 1000)
-            self._rearm()
+            self._settle(False)
             return mask
-        self._rearm()
+        self._settle(False)
         return self.buffer.poll()
 
     def fileno(self) -> int:
@@ -140,18 +152,13 @@ class RelayFile(io.RawIOBase):
             with suppress(ChannelClosed):  # the parent's
                 return self._bell.fileno()
         self._bell = buffer._bell()
-        self._rearm()
+        self._settle(True)
         return self._bell.fileno()
 
-    def _rearm(self) -> None:
+    def _settle(self, had_news: object) -> None:
         """From now on the bell is readable if there is something, or as soon as there is."""
-        if self._bell is None:
-            return
-        with suppress(ChannelClosed):  # the parent's
-            self._bell.clear()
-            self._bell.arm()
-            if self.buffer.poll():
-                self._bell.ring()
+        if self._bell is not None:
+            self._bell.settle(self.buffer, had_news)
 
     def mmap(self, length: int | None = None, offset: int = 0) -> memoryview:
         """The live buffer, read-only (relay_file_mmap). length: exactly buffer.alloc_size
@@ -224,7 +231,7 @@ class RelayFile(io.RawIOBase):
                 moved = _hand_over(held, chunk, write)
                 break
             held.put_down()  # overwritten meanwhile: the next take goes on behind it
-        self._rearm()
+        self._settle(moved)
         return moved
 
     def _take(self) -> _core.Subbuf | None:

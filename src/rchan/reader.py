@@ -1,5 +1,6 @@
 """Reader: finished sub-buffers of all buffers of a channel, zero copy, one after another."""
 
+from asyncio import sleep as async_sleep
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from math import isfinite
@@ -9,11 +10,10 @@ from typing import Final, Literal, Self
 
 from rchan import _core
 from rchan.errors import ChannelBusy, ChannelClosed, GeometryError, NotHeld, WrongType
+from rchan.listener import LOOK_AGAIN, Listener
 from rchan.merge import TimeOrder, Turns
-from rchan.pause import Pause
 from rchan.taken import Lost, Source, TakenSubbuf
 
-_LOOK_AGAIN: Final = 0.25  # seconds asleep at most: a channel that was closed meanwhile is noticed
 LOOK_FOR_PRODUCERS: Final = 0.05  # their death wakes nobody
 _MOMENT: Final = 0.0005  # seconds, at first, until another reader may have given back
 _LONGEST_MOMENT: Final = 0.01
@@ -69,7 +69,7 @@ class Reader:
         self._channel = channel
         self._indices = indices
         self._until_orphaned = bool(until_orphaned)
-        self._pause = Pause(channel)
+        self._listener = Listener(channel)
         self._sources: dict[int, Source] = {}
         self._list: list[Source] = []  # the same
         self._closed = False
@@ -140,6 +140,7 @@ class Reader:
         """
         self._closed = True
         self._ended_by = "closed"
+        self._listener.close()
         with suppress(BufferError):
             self._order.put_down()
         for source in self._sources.values():
@@ -201,9 +202,7 @@ class Reader:
         self._found = sub is not None
         self._quick = _QUICK if sub is not None and self._flush_interval is None else 0
         self._ended_by = None
-        if sub is not None:
-            self._pause.found()
-        elif over:
+        if over:
             self._ended_by = ending
         return sub
 
@@ -270,7 +269,7 @@ class Reader:
                 left = self._rest(deadline) if sub is None else None
                 if left is None:
                     return sub
-                if any(source.busy for source in self._list):
+                if self._busy():
                     sleep(min(left, moment))
                     moment = min(2 * moment, _LONGEST_MOMENT)
                 elif epoch is None:
@@ -282,11 +281,14 @@ class Reader:
             if epoch is not None and not self._channel.closed:
                 self._channel._sleep(epoch, 0)
 
+    def _busy(self) -> bool:
+        return any(source.busy for source in self._list)
+
     def _rest(self, deadline: float | None) -> float | None:
         """How long to sleep before the next look; None: not at all, it is over."""
         if self._closed or self._ended_by is not None:
             return None
-        left = _LOOK_AGAIN if deadline is None else min(_LOOK_AGAIN, deadline - monotonic())
+        left = LOOK_AGAIN if deadline is None else min(LOOK_AGAIN, deadline - monotonic())
         if left <= 0:
             self._ended_by = "timeout"
             return None
@@ -333,13 +335,19 @@ class _Loop:
         return sub
 
     async def __anext__(self) -> TakenSubbuf:
-        deadline = self._go_on()
-        while not self._look():
+        deadline, moment = self._go_on(), _MOMENT
+        self._look()
+        while self._current is None:
             left = self._reader._rest(deadline)
             if left is None:
                 raise StopAsyncIteration
-            await self._reader._pause.sleep_async(left)
-        return self._taken()
+            if self._reader._busy():
+                await async_sleep(min(left, moment))
+                moment = min(2 * moment, _LONGEST_MOMENT)
+                self._look()
+            else:
+                await self._reader._listener.sleep(self._look, left)
+        return self._current
 
     def _go_on(self) -> float | None:
         if self._current is not None:
@@ -349,13 +357,12 @@ class _Loop:
         return None if timeout is None else monotonic() + timeout
 
     def _look(self) -> bool:
-        if not self._reader._closed:
-            self._current = self._reader._look()
-        return self._current is not None
-
-    def _taken(self) -> TakenSubbuf:
-        assert self._current is not None
-        return self._current
+        """Is there something to do but to sleep on?"""
+        reader = self._reader
+        if reader._closed:
+            return True
+        self._current = reader._look()
+        return self._current is not None or reader._ended_by is not None or reader._busy()
 
     def __del__(self) -> None:
         with suppress(BufferError):  # put down when the last view is gone

@@ -1,12 +1,13 @@
 """Tap: reading along with a channel without consuming anything."""
 
+from asyncio import sleep as async_sleep
 from collections.abc import Iterable, Iterator
-from itertools import count
 from time import monotonic
 from typing import Final, Literal, NamedTuple, Self
 
 from rchan import _core
 from rchan.errors import WrongType
+from rchan.listener import LOOK_AGAIN, Listener
 from rchan.reader import LOOK_FOR_PRODUCERS
 
 Ending = Literal["finalized", "orphaned", "timeout"]
@@ -42,8 +43,14 @@ def check_start(start: str) -> Start:
     raise WrongType(f"start must be 'unread', 'oldest' or 'now', not {start!r}")
 
 
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - monotonic())
+
+
 class Tap:
     """Iterates over copies of the finished sub-buffers of a channel; made by `Channel.tap`.
+
+    With `for`, or `async for` in an event loop; for one thread or task at a time.
 
     Every tap has a position of its own in every buffer and consumes nothing, so that any number
     of them, and the consumer, work side by side; writers do not notice. Sub-buffers of one buffer
@@ -66,6 +73,7 @@ class Tap:
         if timeout is not None and not isinstance(timeout, int | float):
             raise WrongType(f"timeout must be a number of seconds or None, not {timeout!r}")
         self._channel = channel
+        self._listener = Listener(channel)
         self._timeout = timeout
         self._until_orphaned = bool(until_orphaned)
         self._ended_by: Ending | None = None
@@ -136,43 +144,72 @@ class Tap:
         return self
 
     def __next__(self) -> _core.SubbufCopy:
-        deadline = None if self._timeout is None else monotonic() + self._timeout
-        for attempt in count():
-            ending = None if self._ended else self._nobody_left()  # before the look
-            copy = self.poll()
-            if copy is not None:
-                self._ended_by = None
-                return copy
-            if self._ended:
-                break
-            if ending is not None:
-                self._end()
-                self._last = ending
-            elif not self._sleep(deadline, attempt):
-                self._last = "timeout"
-                break
-        self._ended_by = self._last
-        raise StopIteration
+        deadline, waited = self._deadline(), False
+        while (copy := self._look()) is None:
+            left = _left(deadline)
+            if self._ended or (waited and left == 0) or not self._sleep(left):
+                raise StopIteration
+            waited = True
+        return copy
 
-    def _sleep(self, deadline: float | None, attempt: int) -> bool:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> _core.SubbufCopy:
+        """The same without holding up the event loop; can be cancelled, and misses nothing then."""
+        deadline, waited = self._deadline(), False
+        while (copy := self._look()) is None:
+            left = _left(deadline)
+            if self._ended or (waited and left == 0) or not await self._sleep_async(deadline):
+                raise StopAsyncIteration
+            waited = True
+        return copy
+
+    def _look(self) -> _core.SubbufCopy | None:
+        """The next copy; what is left over once nothing comes any more, too."""
+        ending = None if self._ended else self._nobody_left()  # before the look: nothing comes then
+        copy = self.poll()
+        if copy is None and ending is not None:
+            self._end()
+            self._last = ending
+            copy = self.poll()
+        self._ended_by = None if copy is not None else self._last
+        return copy
+
+    def _deadline(self) -> float | None:
+        return None if self._timeout is None else monotonic() + self._timeout
+
+    def _sleep(self, left: float | None) -> bool:
         """Until there may be something; False: time is up."""
-        left = None if deadline is None else max(0.0, deadline - monotonic())
-        if left == 0 and attempt:
-            return False
         if not self._until_orphaned:
             return self._wait(left)
         part = LOOK_FOR_PRODUCERS if left is None else min(left, LOOK_FOR_PRODUCERS)
         return self._wait(part) or part != left
 
+    async def _sleep_async(self, deadline: float | None) -> bool:
+        longest = LOOK_FOR_PRODUCERS if self._until_orphaned else LOOK_AGAIN
+        while (left := _left(deadline)) != 0 and not self._ended:
+            seconds = longest if left is None else min(longest, left)
+            if await self._listener.sleep(self._ready, seconds):
+                await async_sleep(0)  # ready is not always to be had: let others run
+                return True
+            if self._until_orphaned:
+                return not self._ended
+        return not self._ended and self._ready()
+
     def _wait(self, timeout: float | None) -> bool:
         taps = tuple(self._taps.values())
         return self._channel._wait_taps(taps, self._known, timeout)
+
+    def _ready(self) -> bool:
+        return self._wait(0)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:
         """Forget all positions."""
+        self._listener.close()
         self._taps.clear()
         self._turn.clear()
         self._ended = True

@@ -1,5 +1,6 @@
 /* Doorbells: rung once an arming, never missed, and their files never left behind. */
 #include "bell.h"
+#include "bell_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "fixture.h"
+#include "ring.h"
 #include "wait.h"
 
 static void opened(struct rchan_channel *channel, struct rchan_bell *bell)
@@ -27,6 +29,13 @@ static bool readable(const struct rchan_bell *bell, int timeout_ms)
 {
     struct pollfd look = {.fd = bell->fd, .events = POLLIN};
     return poll(&look, 1, timeout_ms) == 1;
+}
+
+/* Bytes that were in it. */
+static ssize_t drained(const struct rchan_bell *bell)
+{
+    char rung[64];
+    return read(bell->fd, rung, sizeof rung);
 }
 
 static bool armed(const struct rchan_bell *bell)
@@ -47,31 +56,35 @@ TEST(a_switch_rings_an_armed_bell_once)
     opened(channel, &bell);
     finish_subbuf(channel);
     CHECK(!readable(&bell, 0)); /* not armed */
-    CHECK(rchan_bell_arm(&bell));
+    CHECK(rchan_bell_rearm(&bell));
     CHECK(!readable(&bell, 0));
     finish_subbuf(channel);
     CHECK(readable(&bell, 0));
     CHECK(!armed(&bell));
     CHECK(!rchan_wake_wanted(&channel->header->wake));
-    rchan_bell_clear(&bell);
-    finish_subbuf(channel);
+    CHECK_EQ(drained(&bell), 1);
+    finish_subbuf(channel); /* not armed again */
     CHECK(!readable(&bell, 0));
     rchan_bell_close(&bell);
     fixture_close(channel);
     CHECK_EQ(fixture_files(), 0);
 }
 
-TEST(arming_again_and_again_makes_one_sleeper)
+TEST(arming_again_and_again_is_noted_once)
 {
     struct rchan_bell bell;
     struct rchan_channel *channel = fixture_channel("bell", 64, 8, false);
     opened(channel, &bell);
     for (int i = 0; i < 5; i++)
-        CHECK(rchan_bell_arm(&bell));
-    CHECK_EQ((uint32_t)rchan_load(&channel->header->wake), 1);
+        CHECK(rchan_bell_rearm(&bell));
+    uint64_t noted = rchan_load(&channel->header->wake);
+    CHECK(rchan_bell_rearm(&bell));
+    CHECK_EQ(rchan_load(&channel->header->wake), noted);
+    CHECK_EQ(noted >> 32, 0);
     rchan_bell_close(&bell);
-    CHECK_EQ((uint32_t)rchan_load(&channel->header->wake), 0);
     CHECK_EQ(fixture_files(), 2);
+    finish_subbuf(channel); /* one needless wake-up */
+    CHECK(!rchan_wake_wanted(&channel->header->wake));
     fixture_close(channel);
 }
 
@@ -83,7 +96,7 @@ TEST(every_reader_has_a_bell_of_its_own)
     for (int i = 0; i < N; i++) {
         opened(channel, &bells[i]);
         CHECK_EQ(bells[i].index, i);
-        CHECK(rchan_bell_arm(&bells[i]));
+        CHECK(rchan_bell_rearm(&bells[i]));
     }
     finish_subbuf(channel);
     for (int i = 0; i < N; i++)
@@ -105,10 +118,10 @@ TEST(a_full_pipe_is_rung_already)
     opened(channel, &bell);
     while (write(bell.fd, "", 1) == 1)
         continue;
-    CHECK(rchan_bell_arm(&bell));
+    CHECK(rchan_bell_rearm(&bell));
     finish_subbuf(channel);
     CHECK(!armed(&bell));
-    rchan_bell_clear(&bell);
+    CHECK(rchan_bell_rearm(&bell));
     CHECK(!readable(&bell, 0));
     rchan_bell_close(&bell);
     fixture_close(channel);
@@ -119,11 +132,10 @@ TEST(finalize_and_reset_ring)
     struct rchan_bell bell;
     struct rchan_channel *channel = fixture_channel("bell", 64, 8, false);
     opened(channel, &bell);
-    CHECK(rchan_bell_arm(&bell));
+    CHECK(rchan_bell_rearm(&bell));
     CHECK_EQ(rchan_buffer_reset(&channel->buffers[0]), 0);
     CHECK(readable(&bell, 0));
-    rchan_bell_clear(&bell);
-    CHECK(rchan_bell_arm(&bell));
+    CHECK(rchan_bell_rearm(&bell));
     rchan_channel_finalize(channel);
     CHECK(readable(&bell, 0));
     rchan_bell_close(&bell);
@@ -135,13 +147,13 @@ TEST(close_rings_and_takes_the_names_away)
     struct rchan_bell bell, late;
     struct rchan_channel *channel = fixture_channel("bell", 64, 8, false);
     opened(channel, &bell);
-    CHECK(rchan_bell_arm(&bell));
+    CHECK(rchan_bell_rearm(&bell));
     rchan_channel_close(channel, NULL);
     CHECK(readable(&bell, 0));
     CHECK_EQ(fixture_files(), 0);
     opened(channel, &late); /* of a finalized channel: without a name */
     CHECK_EQ(late.index, -1);
-    CHECK(rchan_bell_arm(&late));
+    CHECK(rchan_bell_rearm(&late));
     CHECK(!readable(&late, 0));
     rchan_bell_ring(&late);
     CHECK(readable(&late, 0));
@@ -196,7 +208,7 @@ TEST(a_file_in_a_bells_place_is_left_alone)
     struct rchan_bell bell;
     struct rchan_channel *channel = fixture_channel("bell", 64, 8, false);
     opened(channel, &bell);
-    CHECK(rchan_bell_arm(&bell));
+    CHECK(rchan_bell_rearm(&bell));
     snprintf(path, sizeof path, "%s/bell.0.bell", fixture_directory());
     snprintf(link, sizeof link, "%s/elsewhere", fixture_directory());
     REQUIRE(unlink(path) == 0);
@@ -205,7 +217,7 @@ TEST(a_file_in_a_bells_place_is_left_alone)
     finish_subbuf(channel);
     CHECK(!armed(&bell));
     REQUIRE(unlink(path) == 0 && rename(link, path) == 0);
-    CHECK(rchan_bell_arm(&bell));
+    CHECK(rchan_bell_rearm(&bell));
     finish_subbuf(channel);
     CHECK(fstat(fd, &found) == 0 && found.st_size == 0);
     rchan_bell_close(&bell);
@@ -226,7 +238,7 @@ static pid_t reader_that_stops_armed(struct rchan_channel *channel)
     if (!child) {
         struct rchan_bell bell;
         struct rchan_error error;
-        if (rchan_bell_open(channel, &bell, &error) || !rchan_bell_arm(&bell) ||
+        if (rchan_bell_open(channel, &bell, &error) || !rchan_bell_rearm(&bell) ||
             write(ready[1], "", 1) != 1)
             _exit(1);
         for (;;)
@@ -265,7 +277,7 @@ TEST(a_killed_readers_bell_goes_with_the_next_reader)
     end(reader_that_stops_armed(channel));
     opened(channel, &bell);
     CHECK_EQ(bell.index, 0);
-    CHECK(rchan_bell_arm(&bell));
+    CHECK(rchan_bell_rearm(&bell));
     finish_subbuf(channel);
     CHECK(readable(&bell, 0));
     rchan_bell_close(&bell);
@@ -287,10 +299,10 @@ TEST(a_forked_copy_is_void)
     struct rchan_bell bell;
     struct rchan_channel *channel = fixture_channel("bell", 64, 8, false);
     opened(channel, &bell);
-    CHECK(rchan_bell_arm(&bell));
+    CHECK(rchan_bell_rearm(&bell));
     pid_t child = fork();
     if (!child) {
-        bool void_here = !rchan_bell_arm(&bell);
+        bool void_here = !rchan_bell_rearm(&bell);
         rchan_bell_close(&bell);
         _exit(void_here ? 0 : 1);
     }
@@ -318,7 +330,7 @@ static void *come_and_go(void *argument)
         struct rchan_error error;
         if (rchan_bell_open(hit->channel, &bell, &error))
             continue;
-        rchan_bell_arm(&bell);
+        rchan_bell_rearm(&bell);
         rchan_bell_close(&bell);
     }
     return NULL;
@@ -361,8 +373,7 @@ static void *listen_all_rounds(void *argument)
     struct rchan_error error;
     rchan_store(&self->missed, rchan_bell_open(self->channel, &bell, &error) != 0);
     for (uint64_t seen = 0; seen < ROUNDS && !rchan_load(&self->missed);) {
-        rchan_bell_clear(&bell);
-        rchan_bell_arm(&bell);
+        rchan_bell_rearm(&bell);
         uint64_t news = rchan_load_acquire(&self->storm->news);
         if (news == seen)
             rchan_store(&self->missed, !readable(&bell, WATCHDOG_MS));

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "clock.h"
 
 #define ASKED UINT64_C(0x80000000)
+#define OWED UINT64_C(0x20000000)
 
 static uint32_t sleepers(rchan_a64 *wake)
 {
@@ -189,6 +191,50 @@ TEST(a_wakeup_crosses_processes)
     CHECK_EQ(waitpid(child, &status, 0), child);
     CHECK_EQ(status, 0);
     munmap(wake, sizeof *wake);
+}
+
+static bool is_asleep(pid_t process)
+{
+    char path[40], state = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)process);
+    FILE *stat = fopen(path, "r");
+    REQUIRE(stat && fscanf(stat, "%*d (%*[^)]) %c", &state) == 1);
+    fclose(stat);
+    return state == 'S';
+}
+
+/* Who took the sleepers off was killed before he woke them: nobody is counted, but it is noted. */
+TEST(sleepers_that_a_killed_waker_took_off_are_woken_by_the_next)
+{
+    rchan_a64 *wake =
+        mmap(NULL, sizeof *wake, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(wake != MAP_FAILED);
+    pid_t child = fork();
+    if (!child) {
+        uint32_t epoch = rchan_sleeper_add(wake);
+        _exit(rchan_sleep(wake, epoch, -1) ? 1 : 0);
+    }
+    while (sleepers(wake) != 1 || !is_asleep(child))
+        sched_yield();
+    rchan_store(wake, UINT64_C(1) << 32 | ASKED | OWED);
+    CHECK(rchan_wake(wake));
+    CHECK_EQ((uint32_t)rchan_load(wake), 0);
+    int status = -1;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    munmap(wake, sizeof *wake);
+}
+
+TEST(a_noted_bell_is_no_sleeper)
+{
+    rchan_a64 wake = 0;
+    rchan_wake_note_bell(&wake);
+    rchan_wake_note_bell(&wake);
+    uint32_t epoch = rchan_sleeper_add(&wake);
+    CHECK(rchan_sleeper_remove(&wake, epoch));
+    CHECK(rchan_wake_wanted(&wake) && !rchan_wake_asked(&wake));
+    CHECK(rchan_wake(&wake));
+    CHECK_EQ(rchan_load(&wake), UINT64_C(1) << 32);
 }
 
 TEST(a_dead_sleeper_costs_one_wakeup)

@@ -1,7 +1,7 @@
 """The model of sleep and wake: the word `wake` of struct rchan_block and rchan_header.
 
     NEWS   head's p: goes up at every switch (the owner word keeps switchers apart)
-    WAKE   wake: (epoch, asked, sleepers)
+    WAKE   wake: (epoch, asked, sleepers, owed)
     QUEUE  who sleeps in the kernel's futex queue
 
 The look that a real sleeper takes every second is not here: that is what must not be needed.
@@ -14,7 +14,9 @@ from .protocol import Steps
 from .words import load, store
 
 NEWS, WAKE, QUEUE, DONE = range(1, 5)
-START: Memory = (frozenset(), 0, (0, 0, 0), frozenset(), frozenset())
+Wake = tuple[int, int, int, int]
+
+START: Memory = (frozenset(), 0, (0, 0, 0, 0), frozenset(), frozenset())
 
 
 class Sleeping:
@@ -35,7 +37,7 @@ class Sleeping:
         yield from self.switcher(me, 1)
 
     def wanted(self) -> Steps:
-        _, asked, sleepers = yield load(WAKE)
+        _, asked, sleepers, _ = yield load(WAKE)
         return bool(asked or sleepers)
 
     def wake(self) -> Steps:
@@ -44,20 +46,25 @@ class Sleeping:
             if not word[1] and not word[2]:
                 return
             if (yield Op(swap, (word, self.note_owed(word)))):
-                yield store(QUEUE, frozenset())  # FUTEX_WAKE
+                if self.somebody_sleeps(word):
+                    yield store(QUEUE, frozenset())  # FUTEX_WAKE
                 yield from self.clear_asked(word[0] + 1)
                 return
 
-    def note_owed(self, word: tuple[int, int, int]) -> tuple[int, int, int]:
-        """All who sleep are taken off, and `asked` says so until they are woken."""
-        return word[0] + 1, 1, 0
+    def somebody_sleeps(self, word: Wake) -> bool:
+        """Bells alone need no FUTEX_WAKE; those whom a killed waker took off do."""
+        return bool(word[2] or word[3])
+
+    def note_owed(self, word: Wake) -> Wake:
+        """All who sleep are taken off, and `asked` and `owed` say so until they are woken."""
+        return word[0] + 1, 1, 0, int(self.somebody_sleeps(word))
 
     def clear_asked(self, epoch: int) -> Steps:
         """Only while the epoch is ours: else another waker owes the wake-up. Sleepers that came
         since our swap stay: they have seen our news."""
         while True:
             word = yield load(WAKE)
-            if word[0] != epoch or (yield Op(swap, (word, (epoch, 0, word[2])))):
+            if word[0] != epoch or (yield Op(swap, (word, (epoch, 0, word[2], 0)))):
                 return
 
     def sleeper(self, me: int, wanted: int) -> Program:
@@ -84,13 +91,13 @@ class Sleeping:
             word = yield load(WAKE)
             if word[0] != epoch or not word[2]:
                 return
-            if (yield Op(swap, (word, (epoch, word[1], word[2] - 1)))):
+            if (yield Op(swap, (word, (epoch, word[1], word[2] - 1, word[3])))):
                 return
 
 
 def check(memory: Memory) -> None:
     """Whoever sleeps is counted, or a wake-up is owed."""
-    _, asked, sleepers = memory[WAKE]
+    _, asked, sleepers, _ = memory[WAKE]
     if memory[QUEUE] - memory[KILLED] and not (asked or sleepers):
         raise Broken(f"{memory[QUEUE]} sleep and nobody knows: {memory[WAKE]}")
 
@@ -107,8 +114,8 @@ def _publish(memory: Memory) -> Outcomes:
 
 
 def _ask(memory: Memory) -> Outcomes:
-    epoch, _, sleepers = memory[WAKE]
-    return [(_with(memory, WAKE, (epoch, 1, sleepers)), None)]
+    epoch, _, sleepers, owed = memory[WAKE]
+    return [(_with(memory, WAKE, (epoch, 1, sleepers, owed)), None)]
 
 
 def swap(memory: Memory, old: Any, new: Any) -> Outcomes:
@@ -118,8 +125,8 @@ def swap(memory: Memory, old: Any, new: Any) -> Outcomes:
 
 
 def _add_sleeper(memory: Memory) -> Outcomes:
-    epoch, asked, sleepers = memory[WAKE]
-    return [(_with(memory, WAKE, (epoch, asked, sleepers + 1)), epoch)]
+    epoch, asked, sleepers, owed = memory[WAKE]
+    return [(_with(memory, WAKE, (epoch, asked, sleepers + 1, owed)), epoch)]
 
 
 def _queue_up(memory: Memory, me: int, epoch: int) -> Outcomes:

@@ -7,7 +7,7 @@ import pytest
 
 from .explore import Broken, Explorer, Op
 from .protocol import Steps
-from .sleep import START, WAKE, Sleeping, check, swap
+from .sleep import START, WAKE, Sleeping, Wake, check, swap
 from .words import load, store
 
 BOTH = frozenset({1, 2})
@@ -78,20 +78,27 @@ class ClearsAlways(Sleeping):
     def clear_asked(self, epoch: int) -> Steps:
         while True:
             word = yield load(WAKE)
-            if (yield Op(swap, (word, (word[0], 0, word[2])))):
+            if (yield Op(swap, (word, (word[0], 0, word[2], 0)))):
                 return
 
 
 class ForgetsAsked(Sleeping):
     """Takes the sleepers off without noting that they are owed a wake-up."""
 
-    def note_owed(self, word: tuple[int, int, int]) -> tuple[int, int, int]:
-        return word[0] + 1, 0, 0
+    def note_owed(self, word: Wake) -> Wake:
+        return word[0] + 1, 0, 0, 0
+
+
+class ForgetsOwed(Sleeping):
+    """Leaves it to `asked`, which says nothing about who sleeps."""
+
+    def note_owed(self, word: Wake) -> Wake:
+        return word[0] + 1, 1, 0, 0
 
 
 class KeepsEpoch(Sleeping):
-    def note_owed(self, word: tuple[int, int, int]) -> tuple[int, int, int]:
-        return word[0], 1, 0
+    def note_owed(self, word: Wake) -> Wake:
+        return word[0], 1, 0, 1
 
 
 class ClearsSleepers(Sleeping):
@@ -100,7 +107,7 @@ class ClearsSleepers(Sleeping):
     def clear_asked(self, epoch: int) -> Steps:
         word = yield load(WAKE)
         if word[0] == epoch:
-            yield store(WAKE, (epoch, 0, 0))
+            yield store(WAKE, (epoch, 0, 0, 0))
 
 
 class RemovesOthers(Sleeping):
@@ -109,7 +116,7 @@ class RemovesOthers(Sleeping):
     def remove_sleeper(self, epoch: int) -> Steps:
         word = yield load(WAKE)
         if word[2]:
-            yield store(WAKE, (*word[:2], word[2] - 1))
+            yield store(WAKE, (*word[:2], word[2] - 1, word[3]))
 
 
 @pytest.mark.parametrize(
@@ -118,6 +125,7 @@ class RemovesOthers(Sleeping):
         (LooksTooEarly, two_switchers),
         (ClearsAlways, killed_waker),
         (ForgetsAsked, killed_waker),
+        (ForgetsOwed, killed_waker),
         (KeepsEpoch, two_switchers),
         (ClearsSleepers, two_switchers),
     ],

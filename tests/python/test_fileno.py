@@ -193,18 +193,18 @@ def test_ten_readers_of_one_channel_are_all_woken(small):
     bells = [small._bell() for _ in range(10)]
     assert len({bell.fileno() for bell in bells}) == 10
     for bell in bells:
-        bell.arm()
+        bell.rearm()
     finish(small)
     assert select.select(bells, [], [], 0)[0] == bells
     for bell in bells:
-        bell.clear()
+        bell.rearm()
     assert select.select(bells, [], [], 0)[0] == []
     for bell in bells:
         with bell:
             pass
         assert bell.closed
         with pytest.raises(rchan.ChannelClosed):
-            bell.arm()
+            bell.rearm()
 
 
 def test_a_forked_copy_is_void_and_asks_for_its_own(small, channels, file):

@@ -66,11 +66,54 @@ def test_watermark(four_cpus, wakeup, period):
         assert waking == [number % period == period - 1 for number in range(9)]
 
 
-def test_a_watermark_counts_from_the_start_of_a_subbuf(one):
-    one.wakeup = ("records", 5)
-    # 8 records fit: woken at the 5th, at the switch (with the 9th), and at the 5th after that
-    waking = [number for number in range(1, 17) if write(one)]
-    assert waking == [5, 9, 13]
+@pytest.mark.parametrize("wakeup", [("records", 20), ("bytes", 160)])
+def test_a_watermark_counts_over_subbufs(four_cpus, wakeup):
+    """8 records fit in a sub-buffer: five of six switches wake nobody."""
+    with rchan.create("one", subbuf_size=64, n_subbufs=16, n_buffers=1) as channel:
+        channel.wakeup = wakeup
+        waking = []
+        for number in range(1, 201):
+            if write(channel):
+                waking.append(number)
+                channel.buffers[0].read(4096)
+        assert waking == list(range(20, 201, 20))
+
+
+def test_beyond_half_the_buffer_a_watermark_does_not_wait(one):
+    one.wakeup = ("records", 1000)
+    # 8 records fit: the 17th finds two of four sub-buffers unread, the 25th three
+    assert [number for number in range(1, 33) if write(one)] == [17, 25]
+    assert write(one)  # dropped, but the last sub-buffer was finished by it
+    one.reset()
+    assert [number for number in range(1, 33) if write(one)] == [17, 25]
+
+
+def test_of_one_subbuf_each_wakes(four_cpus):
+    with rchan.create("one", subbuf_size=16, n_subbufs=1, n_buffers=1) as channel:
+        channel.wakeup = ("records", 1000)
+        for _ in range(3):
+            assert [write(channel) for _ in range(3)] == [False, False, True]
+            channel.buffers[0].read(16)
+            channel.subbufs_consumed(0, 1)
+
+
+def test_no_watermark_holds_a_flush_back(one):
+    one.wakeup = ("records", 1000)
+    assert not write(one)
+    assert woken(one, one.flush)
+    assert not write(one)
+    assert woken(one, one.buffers[0]._finish)
+    assert not write(one)
+
+
+def test_a_watermark_counts_from_the_last_wakeup(one):
+    write(one)
+    write(one)
+    one.wakeup = ("records", 3)
+    # those of the sub-buffer that is being filled count
+    assert [write(one) for _ in range(4)] == [True, False, False, True]
+    assert woken(one, lambda: one.write_and_wake(b"urgent"))
+    assert [write(one) for _ in range(3)] == [False, False, True]
 
 
 def test_announced_data_is_polled_until_it_is_read(one):
@@ -162,7 +205,7 @@ def test_a_disabled_channel_counts_in_every_mode(one):
 def test_changing_it_wakes_everybody_to_look(one):
     assert woken(one, lambda: setattr(one, "wakeup", "write"))
     bell = one._bell()
-    bell.arm()
+    bell.rearm()
     one.wakeup = "subbuf"
     assert select.select([bell], [], [], 0)[0]
     bell.close()

@@ -77,6 +77,8 @@ READING = (
     "1000 records read",
     "True in time order",
     "record 0, record 1, record 2, ",
+    "[3, 3] records, still unread: b'record 0, record 1, record 2, '",
+    "b'a record'",
     "important in hand\nNone is left",
     r"b'one line\nanother\n'",
     "b'one line\\n'\nb'another\\n'",

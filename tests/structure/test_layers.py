@@ -13,9 +13,11 @@ CORE = (
     {"atomics", "clock", "copy", "cpu", "testpoint"},
     {"layout"},
     {"handle"},
+    {"kept"},
     {"owner", "wait", "files"},
     {"books"},
-    {"bell", "reach"},
+    {"bell_files"},
+    {"bell", "reach", "ring"},
     {"announce", "buffer", "consume", "growth", "notice", "poll", "switch", "tap", "turn"},
     {"attach", "channel", "closing", "handles"},
 )
@@ -23,7 +25,7 @@ CORE = (
 # Lowest first. A module may import layers below its own; a folder is one name.
 PACKAGE = (
     {"_core", "cpus", "errors"},
-    {"buffers", "callbacks", "names", "pause", "stats", "wakeup"},
+    {"buffers", "callbacks", "listener", "names", "stats", "wakeup"},
     {"taken"},
     {"merge"},
     {"reader"},

@@ -1,0 +1,10 @@
+/* Ringing: what a waker does for readers that wait on a descriptor. docs/protocol.md, "Bells". */
+#ifndef RCHAN_RING_H
+#define RCHAN_RING_H
+
+#include "handle.h"
+
+/* Wake the readers of the whole channel: those who sleep, and every armed bell. */
+bool rchan_wake_channel(struct rchan_channel *channel);
+
+#endif
