@@ -8,8 +8,6 @@ block; others read, poll, map or splice them.
     rchan.RelayFile(channel.buffers[0]).read(4096)
 """
 
-from importlib.metadata import version as _version
-
 from rchan import _core, errors, relay
 from rchan._core import Attachment, Books, Buffer, Reservation, Subbuf, SubbufCopy
 from rchan.buffers import BufferMap
@@ -43,9 +41,17 @@ from rchan.stats import ChannelStats, Count, Stats
 from rchan.taken import Lost, TakenSubbuf
 from rchan.tap import Missed, Tap
 
-__version__ = _version("rchan")
-
 _core.set_errors(errors)
+
+
+def __getattr__(name: str) -> str:
+    """`__version__`, when somebody asks: finding it out takes longer than importing the rest."""
+    if name != "__version__":
+        raise AttributeError(f"module 'rchan' has no attribute {name!r}")
+    from importlib.metadata import version  # noqa: PLC0415
+
+    return version("rchan")
+
 
 __all__ = [
     "Attachment",

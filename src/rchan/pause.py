@@ -1,7 +1,5 @@
 """How a reader waits: asleep until a writer wakes it, or looking again after a moment."""
 
-from asyncio import get_running_loop
-from asyncio import sleep as async_sleep
 from time import sleep
 from typing import Final
 
@@ -38,6 +36,10 @@ class Pause:
 
     async def sleep_async(self, seconds: float) -> None:
         """The same in an event loop; can be cancelled at any time."""
+        # Here: asyncio takes longer to import than all of rchan.
+        from asyncio import get_running_loop  # noqa: PLC0415
+        from asyncio import sleep as async_sleep  # noqa: PLC0415
+
         if self._moment:
             await async_sleep(min(seconds, self._moment))
             self._after(self._channel._wait(0))

@@ -1,0 +1,53 @@
+"""From the table of subcommands to a parser: of one of them, so that the others cost nothing."""
+
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from typing import Any, Final, NoReturn
+
+from rchan.cli import exits
+from rchan.cli.commands import COMMANDS, module_of
+from rchan.cli.screen import complain
+
+USAGE: Final = "usage: rchan [-h] [--version] SUBCOMMAND ...\n"
+
+
+class UsageError(SystemExit):
+    """The arguments make no sense; it was said why."""
+
+
+class Parser(ArgumentParser):
+    """An ArgumentParser that says what is wrong in one line, and where the help is."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say it and leave."""
+        complain(f"{message} (see '{self.prog} --help')", exits.USAGE)
+        raise UsageError(exits.USAGE)
+
+
+def parser_of(name: str) -> ArgumentParser:
+    """`rchan`, knowing this subcommand only."""
+    parser = Parser(prog="rchan", usage=USAGE.removeprefix("usage: "))
+    module_of(name).add_to(parser.add_subparsers(metavar="SUBCOMMAND", dest="subcommand"))
+    return parser
+
+
+def subparser_of(name: str) -> ArgumentParser:
+    """The parser of the subcommand itself, for those who read its options."""
+    (action,) = (action for action in parser_of(name)._actions if action.dest == "subcommand")
+    choices: Any = action.choices
+    found: ArgumentParser = choices[name]
+    return found
+
+
+def add_command(
+    subcommands: Any, name: str, description: str, epilog: str, usage: str
+) -> ArgumentParser:
+    """A subcommand of the table: its description and epilog are printed as they are written."""
+    parser: ArgumentParser = subcommands.add_parser(
+        name,
+        help=COMMANDS[name].about,
+        usage=f"rchan {name} {usage}",
+        description=description,
+        epilog=epilog,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    return parser
