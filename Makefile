@@ -23,6 +23,7 @@ help:
 	@echo "make lint      ruff, mypy, stubtest, clang-format, -Werror builds"
 	@echo "make format    ruff format and clang-format, in place"
 	@echo "make bench     the numbers"
+	@echo "make help-docs picture   docs/cli made of the commands' help; the picture of rchan top"
 	@echo "make venv      build and install into $(VENV)"
 	@echo "make clean     remove everything that was built"
 
@@ -60,6 +61,15 @@ demo: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py
+
+# ---- made documents ----
+
+.PHONY: help-docs picture
+help-docs: $(INSTALLED)
+	$(BIN)/python tools/help-docs
+
+picture: $(INSTALLED)
+	$(BIN)/python tools/top-picture docs/pictures/top.png
 
 # ---- test ----
 

@@ -37,16 +37,35 @@ _STATUS: Final = {
     "ChannelBusy": FAILURE,
 }
 
-TEXT: Final = f"""exit status:
-  {OK}  fine                        {RECORDING_FAILED}  the output cannot be written
-  {FAILURE}  another failure             {UNFINISHED}  a buffer was held by somebody to the end
-  {USAGE}  wrong usage                 {BAD_INPUT}  the input is not what it was said to be
-  {NOT_FOUND}  no such channel             {ENDED}  the channel was removed meanwhile
-  {DAMAGED}  damaged channel           {CANNOT_RUN}  COMMAND cannot be run
-  {EXISTS}  exists already            {NO_COMMAND}  COMMAND is not there
-  {NOT_PERMITTED}  not permitted             {INTERRUPTED}  interrupted
-  {NO_SPACE}  no memory left            {OUTPUT_CLOSED}  nobody reads the output
-"""
+WORDS: Final = {
+    OK: "fine",
+    FAILURE: "another failure",
+    USAGE: "wrong usage",
+    NOT_FOUND: "no such channel",
+    DAMAGED: "damaged channel",
+    EXISTS: "exists already",
+    NOT_PERMITTED: "not permitted",
+    NO_SPACE: "no memory left",
+    RECORDING_FAILED: "the output cannot be written",
+    UNFINISHED: "a buffer was held by somebody to the end",
+    BAD_INPUT: "the input is not what it was said to be",
+    ENDED: "the channel was removed meanwhile",
+    CANNOT_RUN: "COMMAND cannot be run",
+    NO_COMMAND: "COMMAND is not there",
+    INTERRUPTED: "interrupted",
+    OUTPUT_CLOSED: "nobody reads the output",
+}
+
+
+def _text() -> str:
+    """All of them in two columns, for the help."""
+    cells = [f"{number:>3}  {words}" for number, words in WORDS.items()]
+    half = (len(cells) + 1) // 2
+    pairs = zip(cells[:half], [*cells[half:], ""], strict=False)
+    return "exit status:\n" + "".join(f"{a:34}{b}".rstrip() + "\n" for a, b in pairs)
+
+
+TEXT: Final = _text()
 
 
 def status_of(error: BaseException) -> int:

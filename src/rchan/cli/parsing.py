@@ -1,17 +1,41 @@
 """From the table of subcommands to a parser: of one of them, so that the others cost nothing."""
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from textwrap import fill
 from typing import Any, Final, NoReturn
 
 from rchan.cli import exits
 from rchan.cli.commands import COMMANDS, module_of
 from rchan.cli.screen import complain
 
+_WIDEST: Final = 79
 USAGE: Final = "usage: rchan [-h] [--version] SUBCOMMAND ...\n"
 
 
 class UsageError(SystemExit):
     """The arguments make no sense; it was said why."""
+
+
+class HelpFormatter(RawDescriptionHelpFormatter):
+    """Fills paragraphs to the terminal's width; blocks with indented lines stay as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n\n".join(
+            block
+            if is_verbatim(block)
+            else fill(block, min(width, _WIDEST), break_on_hyphens=False, break_long_words=False)
+            for block in blocks_of(text)
+        )
+
+
+def blocks_of(text: str) -> list[str]:
+    """The parts of a description or epilog that blank lines separate."""
+    return [block.strip("\n") for block in text.split("\n\n") if block.strip()]
+
+
+def is_verbatim(block: str) -> bool:
+    """Has it indented lines, such as examples?"""
+    return any(line.startswith(" ") for line in block.splitlines())
 
 
 class Parser(ArgumentParser):
@@ -48,6 +72,6 @@ def add_command(
         usage=f"rchan {name} {usage}",
         description=description,
         epilog=epilog,
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     return parser

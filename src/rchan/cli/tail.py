@@ -90,12 +90,11 @@ class _Tail:
         self._losses = Losses(options.quiet)
         # The tap is there before the snapshot, so that nothing falls between them.
         self._tap = channel.tap(start="now") if options.follow else None
-        self._printed: dict[int, tuple[int, int]] = {}  # buffer -> sub-buffer, bytes of it
+        # buffer -> (which sub-buffer, how many bytes of it) is the last that was printed
+        self._printed: dict[int, tuple[tuple[int, int], int]] = {}
         snapshot = channel.snapshot()
-        for copy in snapshot:
-            self._printed[copy.cpu] = max(
-                self._printed.get(copy.cpu, (0, 0)), (copy.seq, copy.length)
-            )
+        for copy in snapshot:  # of one buffer in their order
+            self._printed[copy.cpu] = ((copy.first_ns, copy.seq), copy.length)
         for copy, begin in self._wanted(options, snapshot):
             self._put(copy, begin)
 
@@ -127,8 +126,6 @@ class _Tail:
     def _finished(self) -> Iterator[SubbufCopy]:
         assert self._tap is not None
         while (copy := self._tap.poll()) is not None:
-            if copy.was_reset:
-                self._printed.pop(copy.cpu, None)
             self._losses.add(lost_before(copy))
             yield copy
 
@@ -140,15 +137,13 @@ class _Tail:
                 yield copy
 
     def _print_new(self, copy: SubbufCopy) -> None:
-        seq, done = self._printed.get(copy.cpu, (-1, 0))
-        if copy.seq < seq:
-            if self._channel.buffers[copy.cpu].subbufs_produced >= seq:
-                return
-            done = 0  # the buffer was reset, and counts from 0 again
-        begin = done if copy.seq == seq else 0
-        self._printed[copy.cpu] = (copy.seq, copy.length)
-        if copy.length > begin:
-            self._put(copy, begin)
+        which = (copy.first_ns, copy.seq)  # grows with every sub-buffer, also over a reset
+        last, done = self._printed.get(copy.cpu, ((-1, -1), 0))
+        begin = done if which == last else 0
+        if which < last or copy.length <= begin:
+            return
+        self._printed[copy.cpu] = (which, copy.length)
+        self._put(copy, begin)
 
     def _put(self, copy: SubbufCopy, begin: int) -> None:
         facts = facts_of(copy, lost_before(copy))
