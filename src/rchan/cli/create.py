@@ -27,6 +27,9 @@ examples:
   rchan create log --n-buffers 1 --size 1M       one buffer: one order
   rchan create app --exist-ok --json             there already? fine; show it
 
+JSON: name, path (of its control file), subbuf_size, n_subbufs, n_buffers,
+overwrite.
+
 exit status: 0, or 5: it exists already (with --exist-ok: with another
 geometry, 2); 7: no memory left; of other failures: see 'rchan --help'.
 """

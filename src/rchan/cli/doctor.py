@@ -27,7 +27,7 @@ _EXAMPLES: Final = """\
 examples:
   rchan doctor
   rchan doctor --strict || exit 1     in a container's start script
-  RCHAN_DIR=/var/lib/rchan rchan doctor
+  rchan doctor --parent /var/lib/channels
   rchan doctor --json | jq -r '.[] | select(.level != "ok") | .advice'
 
 JSON: a list of objects with the keys check, level, found, advice.

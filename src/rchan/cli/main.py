@@ -126,8 +126,9 @@ def _fill_standard_streams() -> None:
     close(fd)
     sys.stdout = sys.stdout or fdopen(_STDOUT, "w", closefd=False)
     sys.stderr = sys.stderr or fdopen(_STDERR, "w", closefd=False)
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names may be any bytes
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names may be any bytes
 
 
 def _forget(fd: int) -> None:

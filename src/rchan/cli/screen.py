@@ -30,8 +30,15 @@ class Progress(Protocol):
 
 def complain(message: str, status: int) -> int:
     """Say it in one line on standard error; gives the status back."""
-    say(f"rchan: {message}", sys.stderr)
+    say(f"rchan: {harmless(message)}", sys.stderr)
     return status
+
+
+def harmless(text: str) -> str:
+    """One line that does nothing to a terminal, whatever names and arguments are in it."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def print_json(value: object) -> None:
@@ -102,7 +109,7 @@ def lost_text(lost: dict[str, Count]) -> str:
 
 def name_text(name: str) -> str:
     """A channel's name that does nothing to a terminal."""
-    return name if name.isprintable() else ascii(name)
+    return name if name.isprintable() else ascii(name)  # in quotes: it is not quite the name
 
 
 def count_text(count: int) -> str:

@@ -37,7 +37,9 @@ examples:
   rchan tail -c 4K --raw app | xxd     the last 4096 bytes
   rchan tail --json -n 1 app           the newest sub-buffer
 
-With --json, -n counts sub-buffers. JSON: an object a line: cpu (the buffer),
+With --json, -n counts sub-buffers.
+
+JSON: an object a line: cpu (the buffer),
 seq (its number there), offset (where in the sub-buffer the data begins),
 records (in the sub-buffer so far), first_ns, last_ns (CLOCK_MONOTONIC), finished,
 lost (records missing before it, by cause), and its data as text if it is UTF-8,

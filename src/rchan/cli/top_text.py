@@ -127,7 +127,8 @@ def _who(watched: Watched, processes: dict[int, str]) -> Text:
 
 def _buffers(watched: Watched, most: int) -> Text:
     look = watched.look
-    text = Text("  BUF  FILL                  WRITE/s    READ/s      UNREAD      LOST\n", "bold")
+    text = Text()
+    text.append("  BUF  FILL                  WRITE/s    READ/s      UNREAD      LOST\n", "bold")
     for shown, (index, stats) in enumerate(look.stats.items()):
         if shown == most - 1 and len(look.stats) > most:
             text.append(f"  … and {len(look.stats) - shown} more buffers", "dim")
