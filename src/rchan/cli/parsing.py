@@ -1,7 +1,6 @@
 """From the table of subcommands to a parser: of one of them, so that the others cost nothing."""
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from textwrap import fill
 from typing import Any, Final, NoReturn
 
 from rchan.cli import exits
@@ -20,6 +19,8 @@ class HelpFormatter(RawDescriptionHelpFormatter):
     """Fills paragraphs to the terminal's width; blocks with indented lines stay as they are."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
+        from textwrap import fill
+
         return "\n\n".join(
             block
             if is_verbatim(block)
@@ -50,7 +51,9 @@ class Parser(ArgumentParser):
 def parser_of(name: str) -> ArgumentParser:
     """`rchan`, knowing this subcommand only."""
     parser = Parser(prog="rchan", usage=USAGE.removeprefix("usage: "))
-    module_of(name).add_to(parser.add_subparsers(metavar="SUBCOMMAND", dest="subcommand"))
+    # prog: argparse would load its formatter to find it out.
+    subcommands = parser.add_subparsers(metavar="SUBCOMMAND", dest="subcommand", prog="rchan")
+    module_of(name).add_to(subcommands)
     return parser
 
 

@@ -5,11 +5,10 @@ from collections.abc import Collection, Sequence
 from os import environ, get_terminal_size
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
-from rchan.stats import Count
-
 if TYPE_CHECKING:
     from rchan.channel import Channel
     from rchan.recorder import Recording
+    from rchan.stats import Count
 
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _CLEAR: Final = "\r\x1b[K"
@@ -25,7 +24,7 @@ class Progress(Protocol):
     @property
     def bytes(self) -> int: ...
     @property
-    def lost(self) -> dict[str, Count]: ...
+    def lost(self) -> "dict[str, Count]": ...
 
 
 def complain(message: str, status: int) -> int:
@@ -96,7 +95,7 @@ def amount_text(size: float) -> str:
     return f"{size:.0f} B"
 
 
-def lost_text(lost: dict[str, Count]) -> str:
+def lost_text(lost: "dict[str, Count]") -> str:
     """'lost 0', or 'lost 1,204: 1,200 full, 4 too big'."""
     total = sum(count.records for count in lost.values())
     causes = ", ".join(
