@@ -23,7 +23,7 @@ help:
 	@echo "make lint      ruff, mypy, stubtest, clang-format, -Werror builds"
 	@echo "make format    ruff format and clang-format, in place"
 	@echo "make bench     the numbers"
-	@echo "make help-docs picture   docs/cli made of the commands' help; the picture of rchan top"
+	@echo "make help-docs man picture   docs/cli and build/man, made of the help; the picture of rchan top"
 	@echo "make venv      build and install into $(VENV)"
 	@echo "make clean     remove everything that was built"
 
@@ -64,9 +64,12 @@ bench: $(INSTALLED)
 
 # ---- made documents ----
 
-.PHONY: help-docs picture
+.PHONY: help-docs man picture
 help-docs: $(INSTALLED)
 	$(BIN)/python tools/help-docs
+
+man: $(INSTALLED)
+	$(BIN)/python tools/help-docs build/man
 
 picture: $(INSTALLED)
 	$(BIN)/python tools/top-picture docs/pictures/top.png

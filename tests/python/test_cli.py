@@ -61,7 +61,14 @@ class TestFailures:
     def test_nobody_reads_standard_output(self, app: rchan.Channel) -> None:
         reader, output = os.pipe()
         os.close(reader)
-        for command in (["ls"], ["stat", "app"]):
+        app.write(b"a line\n")
+        for command in (
+            ["--help"],
+            ["ls"],
+            ["stat", "app"],
+            ["tail", "app"],
+            ["snapshot", "-o", "-", "app"],
+        ):
             done = subprocess.run(
                 [*RCHAN, *command], stdout=output, stderr=subprocess.PIPE, check=False
             )

@@ -56,8 +56,24 @@ def run(options: Namespace) -> int:
         level = paint(f"{finding.level:8}", _COLOURS[finding.level], sys.stdout)
         sys.stdout.write(f"{level} {finding.check:16} {finding.found}\n")
         if finding.advice:
-            sys.stdout.write(f"{'':25} -> {finding.advice}\n")
+            sys.stdout.write(_advice(finding.advice) + "\n")
     if options.json:
         print_json([asdict(finding) for finding in found])
     bad = (PROBLEM, WARNING) if options.strict else (PROBLEM,)
     return exits.FAILURE if any(finding.level in bad for finding in found) else exits.OK
+
+
+def _advice(words: str) -> str:
+    """Below the finding; on a terminal no line is longer than it is wide."""
+    from shutil import get_terminal_size
+    from textwrap import fill
+
+    width = get_terminal_size().columns if sys.stdout.isatty() else 100
+    indent = " " * 26
+    return fill(
+        words,
+        max(60, width - 1),
+        initial_indent=indent + "-> ",
+        subsequent_indent=indent + "   ",
+        break_on_hyphens=False,
+    )

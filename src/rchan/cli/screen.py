@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Collection, Sequence
 from os import environ, get_terminal_size
-from typing import TYPE_CHECKING, Final, Protocol, TextIO
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TextIO
 
 if TYPE_CHECKING:
     from rchan.channel import Channel
@@ -25,6 +25,15 @@ class Progress(Protocol):
     def bytes(self) -> int: ...
     @property
     def lost(self) -> "dict[str, Count]": ...
+
+
+class Step(NamedTuple):
+    """One moment of it."""
+
+    seconds: float
+    records: int
+    bytes: int
+    lost: "dict[str, Count]"
 
 
 def complain(message: str, status: int) -> int:

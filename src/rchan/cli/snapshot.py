@@ -14,10 +14,9 @@ from rchan.channel import open as open_channel
 from rchan.cli import exits
 from rchan.cli.options import add_json_to, add_name_to
 from rchan.cli.parsing import add_command
-from rchan.cli.screen import LiveLine, amount_text, complain, print_json, say
+from rchan.cli.screen import LiveLine, Step, amount_text, complain, print_json, say
 from rchan.cli.streams import write_all
 from rchan.snapshot import Snapshot
-from rchan.stats import Count
 
 _ABOUT: Final = """\
 Copy everything that a channel holds at this moment to a file: the oldest first,
@@ -53,8 +52,7 @@ class _Progress:
     began: float = field(default_factory=monotonic)
     records: int = 0
     bytes: int = 0
-    lost: dict[str, Count] = field(default_factory=dict)
-    shown: float = 0.0
+    shown: float = -_BLINK
 
     @property
     def seconds(self) -> float:
@@ -145,7 +143,7 @@ def _write(fd: int, snapshot: Snapshot, progress: _Progress, line: LiveLine | No
         progress.bytes += copy.length
         if line is not None and progress.seconds - progress.shown >= _BLINK:
             progress.shown = progress.seconds
-            line.show(progress)
+            line.show(Step(progress.seconds, progress.records, progress.bytes, {}))
 
 
 def _conclude(options: Namespace, snapshot: Snapshot, progress: _Progress) -> None:

@@ -5,6 +5,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import suppress
 from dataclasses import dataclass, field
+from errno import EIO
 from mmap import mmap
 from time import monotonic
 from typing import Any, Final
@@ -15,7 +16,7 @@ from rchan.cli import exits
 from rchan.cli.framing import PREFIXES, Blocks, Framing, Lines, Prefixed
 from rchan.cli.options import add_json_to, add_name_to, add_shape_to, shape_of, size
 from rchan.cli.parsing import add_command
-from rchan.cli.screen import LiveLine, amount_text, complain, print_json, say, shape_text
+from rchan.cli.screen import LiveLine, Step, amount_text, complain, name_text, print_json, say
 from rchan.cli.signals import Stopping
 from rchan.cli.streams import write_all
 from rchan.errors import ChannelBusy, ChannelNotFound, GeometryError
@@ -66,22 +67,22 @@ _BLINK: Final = 0.2  # seconds between two live lines
 
 @dataclass(slots=True)
 class _Tally:
-    """What became of the input so far (the live line shows it)."""
+    """What became of the input so far."""
 
     began: float
     records: int = 0
     bytes: int = 0
     dropped: Count = field(default_factory=Count)
-    shown: float = 0.0
+    shown: float = -_BLINK  # when the live line was written last: the first one comes at once
     remarks: list[str] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
         return monotonic() - self.began
 
-    @property
-    def lost(self) -> dict[str, Count]:
-        return {"dropped": self.dropped}
+    def step(self) -> Step:
+        """For the live line."""
+        return Step(self.seconds, self.records, self.bytes, {"dropped": self.dropped})
 
 
 def add_to(subcommands: Any) -> None:
@@ -161,7 +162,7 @@ def _pump(options: Namespace, channel: Channel, framing: Framing, stopping: Stop
             _drop_too_long(channel, framing, tally)
             if line.live and tally.seconds - tally.shown >= _BLINK:
                 tally.shown = tally.seconds
-                line.show(tally)
+                line.show(tally.step())
             if channel.finalized and not said_ended:
                 said_ended = True
                 say(f"rchan: channel {options.name!r} was removed: the rest is dropped", sys.stderr)
@@ -174,8 +175,10 @@ def _pump(options: Namespace, channel: Channel, framing: Framing, stopping: Stop
 def _read() -> bytes:
     try:
         return os.read(0, _CHUNK)
-    except OSError:  # the terminal has gone away, or it is a directory: as good as the end
-        return b""
+    except OSError as error:
+        if error.errno == EIO:  # the terminal has gone away: that is the end
+            return b""
+        raise OSError(error.errno, os.strerror(error.errno or 0), "standard input") from error
 
 
 def _store(channel: Channel, records: list[bytes], tally: _Tally) -> None:
@@ -223,7 +226,7 @@ def _conclude(options: Namespace, channel: Channel, framing: Framing, tally: _Ta
         why = "" if not dropped else f" ({_why(channel)})"
         say(
             f"rchan: wrote {tally.records:,} records, {amount_text(tally.bytes)}, to "
-            f"{shape_text(channel)}; dropped {dropped:,}{why}",
+            f"{name_text(options.name)}; dropped {dropped:,}{why}",
             sys.stderr,
         )
         for remark in tally.remarks:
