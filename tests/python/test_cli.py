@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_calls import call
 
 import rchan
 from rchan.cli import exits, ls
@@ -46,15 +47,26 @@ class TestFailures:
             (("rm", "missing"), 3, "missing"),
             (("ls", "--parent", "/missing"), 3, "/missing"),
             (("record", "-o", "x", "--create", "--n-subbufs", "0", "app"), 2, "n_subbufs"),
+            (("ls", "--parent", "/tmp"), 6, "chmod"),
+            (("create", "app", "--size", "x"), 2, "x"),
+            (("cat",), 2, "NAME"),
+            (("-x",), 2, "-x"),
         ],
     )
     def test_say_why_in_one_line(
-        self, tmp_path: Path, arguments: tuple[str, ...], status: int, words: str
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        arguments: tuple[str, ...],
+        status: int,
+        words: str,
     ) -> None:
-        done = run(*arguments, cwd=tmp_path)
-        assert done.returncode == status
-        assert words in done.stderr
-        assert done.stderr.splitlines()[-1].startswith("rchan")
+        monkeypatch.chdir(tmp_path)
+        done = call(*arguments)
+        assert done.status == status
+        assert words in done.err
+        assert done.err.startswith("rchan: ")
+        assert len(done.err.splitlines()) == 1
         assert os.listdir(tmp_path) == []
         assert rchan.list() == []
 

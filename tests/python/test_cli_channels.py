@@ -89,6 +89,13 @@ class TestLs:
         assert told["capacity"] == 2 * 4 * 4096
         assert told["rates"]["written_bytes"] > 0
 
+    def test_json_of_a_damaged_one_elsewhere(self, tmp_path: Path) -> None:
+        tmp_path.chmod(0o700)
+        (tmp_path / "bad.chan").write_bytes(b"nothing of ours")
+        (told,) = call("ls", "--json", "--parent", tmp_path).json
+        assert (told["state"], told["path"]) == ("damaged", str(tmp_path / "bad.chan"))
+        assert (told["age"], told["rates"]["written_bytes"]) == (0, 0)
+
     def test_rates_are_those_of_the_time_between(self, app: rchan.Channel) -> None:
         app.write(b"before")
         (told,) = call("ls", "--rates", "--interval", "0.01", "--json").json

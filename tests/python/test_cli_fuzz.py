@@ -14,6 +14,7 @@ from rchan.cli.completion import candidates
 
 # What would wait, write elsewhere, or take memory if it were right is left out.
 NAMES = [name for name in COMMANDS if name not in ("top", "record")]
+MANY = ("flush", "reset", "pause", "resume", "rm")  # take several NAMEs
 WORDS = st.one_of(
     st.sampled_from(
         [
@@ -62,8 +63,9 @@ def statuses() -> set[int]:
 
 @given(st.sampled_from(NAMES), st.lists(WORDS, max_size=4))
 @settings(
-    max_examples=150,
+    max_examples=80,
     deadline=None,
+    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_odd_arguments(statuses: set[int], name: str, words: list[str]) -> None:
@@ -74,7 +76,7 @@ def test_odd_arguments(statuses: set[int], name: str, words: list[str]) -> None:
         if done.status not in (exits.OK, exits.BAD_INPUT):
             # A line each of what was wrong, and no control character but its end.
             assert done.err.startswith("rchan")
-            assert len(done.err.splitlines()) == 1 or name in ("flush", "reset", "pause", "rm")
+            assert len(done.err.splitlines()) == 1 or name in MANY
         if not app.finalized:
             app.enabled = True
     for found in rchan.list():
@@ -83,8 +85,9 @@ def test_odd_arguments(statuses: set[int], name: str, words: list[str]) -> None:
 
 @given(st.lists(st.one_of(st.sampled_from([*COMMANDS]), WORDS), max_size=4))
 @settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,
+    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_completion_never_fails(words: list[str]) -> None:

@@ -43,6 +43,7 @@ class Look:
     readers: int = 0
     """Readers that wait to be woken."""
     directory: str = ""
+    """Absolute path of where it is."""
 
     @property
     def readable_there(self) -> bool:
@@ -66,6 +67,8 @@ class Look:
     @property
     def age(self) -> float:
         """Seconds since the channel was made."""
+        if not self.readable_there:
+            return 0.0
         return max(0.0, (self.when_ns - self.created_ns[1]) / 1e9)
 
 
@@ -75,18 +78,19 @@ def _share(part: int, whole: int) -> float:
 
 def look_at(name: str, parent: Parent = None) -> Look | None:
     """Look at one channel; None: there is none of this name (any more)."""
+    where = directory(parent)
     try:
-        channel = open_channel(name, parent)
+        channel = open_channel(name, where)
     except ChannelNotFound:
         return None
     except NotPermitted:
-        return Look(name, "not permitted", monotonic_ns())
+        return Look(name, "not permitted", monotonic_ns(), directory=where)
     except RchanError:
-        return Look(name, "damaged", monotonic_ns())
+        return Look(name, "damaged", monotonic_ns(), directory=where)
     try:
         return look_into(channel)
     except RchanError:
-        return Look(name, "damaged", monotonic_ns())
+        return Look(name, "damaged", monotonic_ns(), directory=where)
     finally:
         channel.detach()
 

@@ -120,13 +120,13 @@ def _as_dict(look: Look, rate: Rate, over: float) -> dict[str, object]:
     from dataclasses import asdict
     from pathlib import Path
 
-    from rchan.names import CONTROL_SUFFIX, directory
+    from rchan.names import CONTROL_SUFFIX
 
     total = look.stats.total
     return {
         "name": look.name,
         "state": look.state,
-        "path": str(Path(look.directory or directory(None), look.name + CONTROL_SUFFIX)),
+        "path": str(Path(look.directory, look.name + CONTROL_SUFFIX)),
         "subbuf_size": look.subbuf_size,
         "n_subbufs": look.n_subbufs,
         "n_buffers": look.n_buffers,
