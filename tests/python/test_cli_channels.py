@@ -207,7 +207,7 @@ class TestRm:
 
 class TestNearMatches:
     def test_of_channels(self, app: rchan.Channel) -> None:
-        for command in (["stat"], ["cat"], ["tail"], ["rm"], ["flush"], ["snapshot", "-o", "x"]):
+        for command in (["stat"], ["cat"], ["tail"], ["rm"], ["flush"], ["snapshot", "-o", "-"]):
             done = call(*command, "apq")
             assert done.status == exits.NOT_FOUND
             assert done.err.endswith("did you mean 'app'?\n"), done.err
@@ -216,6 +216,11 @@ class TestNearMatches:
     def test_of_commands(self) -> None:
         done = call("snapshto")
         assert (done.status, "'snapshot'" in done.err) == (exits.USAGE, True)
+
+    def test_of_options(self) -> None:
+        done = call("tail", "--folow", "app")
+        assert (done.status, "did you mean '--follow'?" in done.err) == (exits.USAGE, True)
+        assert "'rchan tail --help'" in done.err
 
     def test_nothing_is_near(self, app: rchan.Channel) -> None:
         assert "did you mean" not in call("stat", "quite-different").err

@@ -180,6 +180,29 @@ class TestWrite:
         assert call("write", "app", "--size", "64K", "--tee", stdin=text).out == text
         assert call("write", "app", "--tee", "--json").status == exits.USAGE
 
+    def test_tee_to_nobody(self) -> None:
+        reader, output = os.pipe()
+        os.close(reader)
+        done = subprocess.run(
+            [*RCHAN, "write", "app", "--size", "64K", "--tee"],
+            input=b"a line\n",
+            stdout=output,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        os.close(output)
+        assert (done.returncode, done.stderr) == (exits.OUTPUT_CLOSED, b"")
+        assert content("app") == b"a line\n"
+
+    def test_somebody_makes_it_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def late(*_: object, **__: object) -> None:
+            rchan.create("app", subbuf_size=4096).detach()
+            raise rchan.ChannelExists("app")
+
+        monkeypatch.setattr("rchan.cli.write.create", late)
+        assert call("write", "app", "--create", stdin=b"x\n").status == 0
+        assert content("app") == b"x\n"
+
     def test_nothing(self) -> None:
         assert call("write", "app", "--create").status == 0
         assert books("app").attempted == (0, 0)

@@ -60,18 +60,17 @@ def _run(arguments: list[str]) -> int:
 
 
 def _run_command(name: str, arguments: list[str]) -> int:
-    from rchan.cli.parsing import parser_of
+    from rchan.cli.parsing import parse
 
     takes_command = COMMANDS[name].takes_command and "--" in arguments
     cut = arguments.index("--") if takes_command else len(arguments)
-    parser = parser_of(name)
     try:
-        options = parser.parse_args(arguments[:cut])
-        options.command = arguments[cut + 1 :]
-        if takes_command and not options.command:
-            parser.error("there is no COMMAND after --")
+        options = parse(arguments[:cut])
     except SystemExit as leave:  # argparse has said its word
         return leave.code if isinstance(leave.code, int) else exits.USAGE
+    options.command = arguments[cut + 1 :]
+    if takes_command and not options.command:
+        return complain(f"there is no COMMAND after -- (see 'rchan {name} --help')", exits.USAGE)
     return int(options.run(options))
 
 
@@ -110,7 +109,7 @@ def _near_channels(arguments: list[str], error: ChannelNotFound) -> str:
     at = arguments.index("--parent") + 1 if "--parent" in arguments[:-1] else 0
     parent = arguments[at] if at else ""
     names = channel_names(parent or None)
-    missing = [word for word in arguments[1:] if word not in names and word in str(error)]
+    missing = [word for word in arguments[1:] if f"no channel {word} " in str(error)]
     return near(missing[0], names) if missing else ""
 
 

@@ -1,10 +1,10 @@
 """From the table of subcommands to a parser: of one of them, so that the others cost nothing."""
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from typing import Any, Final, NoReturn
 
 from rchan.cli import exits
-from rchan.cli.commands import COMMANDS, module_of
+from rchan.cli.commands import COMMANDS, module_of, near
 from rchan.cli.screen import complain
 
 _WIDEST: Final = 79
@@ -57,9 +57,27 @@ def parser_of(name: str) -> ArgumentParser:
     return parser
 
 
+def parse(arguments: list[str]) -> Namespace:
+    """A subcommand and its arguments. Leaves (SystemExit) after help, or words of what is wrong."""
+    name = arguments[0]
+    parser = parser_of(name)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        unknown = [word for word in unknown if word != "--"] or unknown
+        known = [*_subparser(parser, name)._option_string_actions]
+        hint = near(unknown[0], known)
+        words = f"{unknown[0]!r} is not understood{hint} (see 'rchan {name} --help')"
+        raise UsageError(complain(words, exits.USAGE))
+    return options
+
+
 def subparser_of(name: str) -> ArgumentParser:
     """The parser of the subcommand itself, for those who read its options."""
-    (action,) = (action for action in parser_of(name)._actions if action.dest == "subcommand")
+    return _subparser(parser_of(name), name)
+
+
+def _subparser(parser: ArgumentParser, name: str) -> ArgumentParser:
+    (action,) = (action for action in parser._actions if action.dest == "subcommand")
     choices: Any = action.choices
     found: ArgumentParser = choices[name]
     return found

@@ -106,7 +106,8 @@ class Top(App[None]):
     def _show_title(self) -> None:
         frozen = "  (frozen)" if self._frozen else ""
         many = len(self._watch.channels)
-        facts = Text(f"{self._what}  {many} channels  by {self._sort}{frozen}")
+        channels = "1 channel" if many == 1 else f"{many} channels"
+        facts = Text(f"{self._what}  {channels}  by {self._sort}{frozen}")
         said = self._said if self._said_for else facts
         title = Text.assemble("rchan top  ", said, overflow="ellipsis", no_wrap=True)
         self.query_one("#title", Static).update(title)

@@ -19,7 +19,7 @@ from rchan.cli.parsing import add_command
 from rchan.cli.screen import LiveLine, Step, amount_text, complain, name_text, print_json, say
 from rchan.cli.signals import Stopping
 from rchan.cli.streams import write_all
-from rchan.errors import ChannelBusy, ChannelNotFound, GeometryError
+from rchan.errors import ChannelBusy, ChannelExists, ChannelNotFound, GeometryError
 from rchan.stats import Count
 
 _ABOUT: Final = """\
@@ -116,8 +116,10 @@ def run(options: Namespace) -> int:
     try:
         framing = _framing(options, channel.subbuf_size)
         with Stopping(patient=not os.isatty(0)) as stopping:
-            tally = _pump(options, channel, framing, stopping)
-            _finish(channel)
+            try:
+                tally = _pump(options, channel, framing, stopping)
+            finally:
+                _finish(channel)
         return _conclude(options, channel, framing, tally) or stopping.status
     finally:
         channel.detach()
@@ -130,7 +132,10 @@ def _channel(options: Namespace) -> Channel:
         shaped = (options.size, options.subbuf_size, options.n_subbufs, options.n_buffers)
         if not (options.create or options.overwrite or any(x is not None for x in shaped)):
             raise ChannelNotFound(f"{error} (--create makes it)") from None
-        return create(options.name, options.parent, **shape_of(options, 1))
+        try:
+            return create(options.name, options.parent, **shape_of(options, 1))
+        except ChannelExists:  # somebody was quicker
+            return open_channel(options.name, options.parent)
 
 
 def _framing(options: Namespace, subbuf_size: int) -> Framing:
@@ -156,10 +161,10 @@ def _pump(options: Namespace, channel: Channel, framing: Framing, stopping: Stop
     said_ended = options.quiet
     with suppress(KeyboardInterrupt):
         while stopping.wait_for(0) and (chunk := _read()):
-            if options.tee:
-                write_all(1, chunk)
             _store(channel, framing.feed(chunk), tally)
             _drop_too_long(channel, framing, tally)
+            if options.tee:
+                write_all(1, chunk)
             if line.live and tally.seconds - tally.shown >= _BLINK:
                 tally.shown = tally.seconds
                 line.show(tally.step())
