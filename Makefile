@@ -23,6 +23,7 @@ help:
 	@echo "make lint      ruff, mypy, stubtest, clang-format, -Werror builds"
 	@echo "make format    ruff format and clang-format, in place"
 	@echo "make bench     the numbers"
+	@echo "make help-docs man picture   docs/cli and build/man, made of the help; the picture of rchan top"
 	@echo "make venv      build and install into $(VENV)"
 	@echo "make clean     remove everything that was built"
 
@@ -60,6 +61,18 @@ demo: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py
+
+# ---- made documents ----
+
+.PHONY: help-docs man picture
+help-docs: $(INSTALLED)
+	$(BIN)/python tools/help-docs
+
+man: $(INSTALLED)
+	$(BIN)/python tools/help-docs build/man
+
+picture: $(INSTALLED)
+	$(BIN)/python tools/top-picture docs/pictures/top.png
 
 # ---- test ----
 

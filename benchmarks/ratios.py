@@ -66,9 +66,9 @@ def compare(
     return [summary(name, times[name], limit) for name, (_timer, limit) in candidates.items()]
 
 
-def table(title: str, base_name: str, results: list[Result]) -> None:
+def table(title: str, base_name: str, results: list[Result], unit: str = "ns") -> None:
     print(f"{title}  (base: {base_name})")
-    print(f"  {'':38}{'ns':>8}{'base':>8}{'ratio':>7}  {'range':13}{'bar':>6}")
+    print(f"  {'':38}{unit:>8}{'base':>8}{'ratio':>7}  {'range':13}{'bar':>6}")
     for result in results:
         bar = "" if result.limit is None else f"{result.limit:.2f}"
         verdict = {None: "", True: "holds", False: "MISSED"}[result.holds]

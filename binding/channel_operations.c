@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "../core/announce.h"
+#include "../core/notice.h"
 
 #define SELF(object) ((struct bind_channel *)(object))
 
@@ -211,6 +212,7 @@ enum fact {
     N_SUBBUFS,
     ORPHANED,
     OVERWRITE,
+    SLEEPERS,
     SUBBUF_SIZE,
 };
 
@@ -225,6 +227,8 @@ static uint64_t number(struct rchan_channel *core, enum fact fact)
         return core->n_buffers;
     case N_SUBBUFS:
         return core->n_subbufs;
+    case SLEEPERS:
+        return rchan_channel_sleepers(core);
     default:
         return core->subbuf_size;
     }
@@ -359,6 +363,7 @@ PyGetSetDef bind_channel_properties[] = {
     NUMBER("last_toobig", LAST_TOOBIG, "length of the last record that was too big; 0: none"),
     NUMBER("n_buffers", N_BUFFERS, "how many buffers there can be"),
     NUMBER("n_subbufs", N_SUBBUFS, "sub-buffers of a buffer"),
+    NUMBER("sleepers", SLEEPERS, "readers that wait now (one killed asleep: until it is woken)"),
     NUMBER("subbuf_size", SUBBUF_SIZE, "bytes of a sub-buffer"),
     TRUTH("creator", CREATOR, NULL, "this handle made the channel, in this process"),
     TRUTH("enabled", ENABLED, set_truth, "False, set by any process: records are dropped"),

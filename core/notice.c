@@ -36,3 +36,15 @@ uint32_t rchan_run_wakeups(struct rchan_channel *channel)
         rchan_wake_channel(channel);
     return ran;
 }
+
+uint64_t rchan_channel_sleepers(const struct rchan_channel *channel)
+{
+    uint64_t sleepers = rchan_sleepers(&channel->header->wake);
+    for (uint32_t i = 0; i < channel->n_buffers; i++) {
+        struct rchan_buffer *buffer = &channel->buffers[i];
+        /* buffer.mapped: pairs with buffer.map */
+        if (rchan_load_acquire(&buffer->data))
+            sleepers += rchan_sleepers(&buffer->block->wake);
+    }
+    return sleepers;
+}

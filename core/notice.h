@@ -14,4 +14,7 @@ static inline void rchan_give_owner(struct rchan_buffer *buffer, const struct rc
     rchan_act_on_notice(buffer, notice);
 }
 
+/* Readers that wait for news of the channel or of a buffer: asleep, or with an armed bell. */
+uint64_t rchan_channel_sleepers(const struct rchan_channel *channel);
+
 #endif

@@ -34,6 +34,12 @@ static inline bool rchan_wake_asked(rchan_a64 *wake)
 /* A bell was armed: the next wake-up rings. Then look at the condition once more. */
 void rchan_wake_note_bell(rchan_a64 *wake);
 
+/* How many sleep; who was killed asleep counts until the next wake-up. */
+static inline uint32_t rchan_sleepers(rchan_a64 *wake)
+{
+    return (uint32_t)(rchan_load(wake) & UINT64_C(0x1fffffff));
+}
+
 /* Note that sleepers are owed a wake-up (survives the death of the caller). */
 void rchan_wake_ask(rchan_a64 *wake);
 

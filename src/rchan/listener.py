@@ -1,7 +1,5 @@
 """How a task waits for news of a channel: on a doorbell, in the event loop that it runs in."""
 
-from asyncio import get_running_loop
-from asyncio import sleep as async_sleep
 from collections.abc import Callable
 from time import monotonic
 from typing import Final
@@ -19,6 +17,13 @@ from rchan.errors import (
 LOOK_AGAIN: Final = 0.25  # seconds asleep at most: for a writer that was killed before it rang
 _WITHOUT_BELL: Final = 0.01  # the same, where there is no bell to be had
 _ASK_AGAIN: Final = 1.0
+
+
+async def nap(seconds: float) -> None:
+    """asyncio.sleep; asyncio takes longer to import than all of rchan, so only where it runs."""
+    from asyncio import sleep  # noqa: PLC0415
+
+    await sleep(seconds)
 
 
 class Listener:
@@ -41,13 +46,15 @@ class Listener:
         if look():
             return True
         if bell is None:
-            await async_sleep(min(seconds, _WITHOUT_BELL))
+            await nap(min(seconds, _WITHOUT_BELL))
         elif not await self._wait(bell, seconds) and not self._closed:
             self._channel._run_wakeups()  # owed by one who was killed
         return not self._closed and look()
 
     async def _wait(self, bell: _core.Bell, seconds: float) -> bool:
         """Was it rung?"""
+        from asyncio import get_running_loop  # noqa: PLC0415 (as in nap)
+
         loop = get_running_loop()
         rung = loop.create_future()
 

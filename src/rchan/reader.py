@@ -1,6 +1,5 @@
 """Reader: finished sub-buffers of all buffers of a channel, zero copy, one after another."""
 
-from asyncio import sleep as async_sleep
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from math import isfinite
@@ -10,7 +9,7 @@ from typing import Final, Literal, Self
 
 from rchan import _core
 from rchan.errors import ChannelBusy, ChannelClosed, GeometryError, NotHeld, WrongType
-from rchan.listener import LOOK_AGAIN, Listener
+from rchan.listener import LOOK_AGAIN, Listener, nap
 from rchan.merge import TimeOrder, Turns
 from rchan.taken import Lost, Source, TakenSubbuf
 
@@ -342,7 +341,7 @@ class _Loop:
             if left is None:
                 raise StopAsyncIteration
             if self._reader._busy():
-                await async_sleep(min(left, moment))
+                await nap(min(left, moment))
                 moment = min(2 * moment, _LONGEST_MOMENT)
                 self._look()
             else:

@@ -1,13 +1,12 @@
 """Tap: reading along with a channel without consuming anything."""
 
-from asyncio import sleep as async_sleep
 from collections.abc import Iterable, Iterator
 from time import monotonic
 from typing import Final, Literal, NamedTuple, Self
 
 from rchan import _core
 from rchan.errors import WrongType
-from rchan.listener import LOOK_AGAIN, Listener
+from rchan.listener import LOOK_AGAIN, Listener, nap
 from rchan.reader import LOOK_FOR_PRODUCERS
 
 Ending = Literal["finalized", "orphaned", "timeout"]
@@ -191,7 +190,7 @@ class Tap:
         while (left := _left(deadline)) != 0 and not self._ended:
             seconds = longest if left is None else min(longest, left)
             if await self._listener.sleep(self._ready, seconds):
-                await async_sleep(0)  # ready is not always to be had: let others run
+                await nap(0)  # ready is not always to be had: let others run
                 return True
             if self._until_orphaned:
                 return not self._ended

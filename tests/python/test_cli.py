@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_calls import call
 
 import rchan
-from rchan.cli import exits
+from rchan.cli import exits, ls
 from rchan.cli.screen import amount_text, duration_text, parse_size, size_text
 from rchan.errors import RchanError
 
@@ -38,7 +39,7 @@ class TestFailures:
             ((), 2, "SUBCOMMAND"),
             (("record", "app"), 2, "-o"),
             (("record", "-o", "x", "app", "--"), 2, "no COMMAND"),
-            (("ls", "--", "true"), 2, "only record"),
+            (("ls", "--", "true"), 2, "true"),
             (("record", "-o", "x", "--create", "--subbuf-size", "1Q", "app"), 2, "1Q"),
             (("record", "-o", "x", "a/b"), 2, "slash"),
             (("record", "-o", "x", "missing"), 3, "missing"),
@@ -46,22 +47,40 @@ class TestFailures:
             (("rm", "missing"), 3, "missing"),
             (("ls", "--parent", "/missing"), 3, "/missing"),
             (("record", "-o", "x", "--create", "--n-subbufs", "0", "app"), 2, "n_subbufs"),
+            (("ls", "--parent", "/tmp"), 6, "chmod"),
+            (("create", "app", "--size", "x"), 2, "x"),
+            (("cat",), 2, "NAME"),
+            (("-x",), 2, "-x"),
         ],
     )
     def test_say_why_in_one_line(
-        self, tmp_path: Path, arguments: tuple[str, ...], status: int, words: str
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        arguments: tuple[str, ...],
+        status: int,
+        words: str,
     ) -> None:
-        done = run(*arguments, cwd=tmp_path)
-        assert done.returncode == status
-        assert words in done.stderr
-        assert done.stderr.splitlines()[-1].startswith("rchan")
+        monkeypatch.chdir(tmp_path)
+        done = call(*arguments)
+        assert done.status == status
+        assert words in done.err
+        assert done.err.startswith("rchan: ")
+        assert len(done.err.splitlines()) == 1
         assert os.listdir(tmp_path) == []
         assert rchan.list() == []
 
     def test_nobody_reads_standard_output(self, app: rchan.Channel) -> None:
         reader, output = os.pipe()
         os.close(reader)
-        for command in (["ls"], ["stat", "app"]):
+        app.write(b"a line\n")
+        for command in (
+            ["--help"],
+            ["ls"],
+            ["stat", "app"],
+            ["tail", "app"],
+            ["snapshot", "-o", "-", "app"],
+        ):
             done = subprocess.run(
                 [*RCHAN, *command], stdout=output, stderr=subprocess.PIPE, check=False
             )
@@ -87,11 +106,11 @@ class TestFailures:
 class TestOthers:
     def test_ls(self, app: rchan.Channel) -> None:
         head, row = run("ls").stdout.splitlines()
-        assert head.split() == ["NAME", "STATE", "BUFFERS", "SUB-BUFFERS", "MODE", "PROCESSES"]
+        assert head.split() == [*ls._HEAD, "MEAN/s"]
         assert row.split()[:2] == ["app", "live"]
-        assert row.split()[-1] == str(os.getpid())
+        assert row.split()[-5:] == ["0%", "1", "0", "0", "B"]
         (told,) = json.loads(run("ls", "--json").stdout)
-        assert told["name"] == "app"
+        assert (told["name"], told["producers"]) == ("app", [os.getpid()])
 
     def test_ls_of_nothing(self) -> None:
         done = run("ls")
@@ -119,7 +138,7 @@ class TestOthers:
         assert app.write(b"12345")
         assert not app.write(bytes(5000))
         rows = dict(
-            line.rsplit(maxsplit=2)[::2] for line in run("stat", "app").stdout.splitlines()[2:]
+            line.rsplit(maxsplit=2)[::2] for line in run("stat", "app").stdout.splitlines()[2:13]
         )
         assert rows["attempted"] == "5,005"
         assert rows["readable"] == "5"
@@ -132,12 +151,12 @@ class TestOthers:
         assert run("rm", "app").returncode == 0
         assert os.listdir(channels) == []
 
-    @pytest.mark.parametrize("command", [(), ("record",), ("ls",), ("stat",), ("rm",)])
-    def test_help(self, command: tuple[str, ...]) -> None:
-        done = run(*command, "--help")
-        assert done.returncode == 0
-        assert done.stdout.startswith("usage: rchan")
-        assert max(map(len, done.stdout.splitlines())) < 80
+    def test_help(self) -> None:
+        for command in ([], ["record"], ["write"]):
+            done = run(*command, "--help", env={**os.environ, "COLUMNS": "80"})
+            assert done.returncode == 0
+            assert done.stdout.startswith("usage: rchan")
+            assert max(map(len, done.stdout.splitlines())) < 80
 
 
 @pytest.mark.parametrize(

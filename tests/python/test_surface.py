@@ -20,8 +20,8 @@ def test_every_name_once():
     assert rchan.__all__ == sorted(set(rchan.__all__))
     public = {
         name
-        for name, value in vars(rchan).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+        for name in dir(rchan)
+        if not name.startswith("_") and not isinstance(getattr(rchan, name), types.ModuleType)
     }
     assert public | {"relay"} == set(rchan.__all__)
 

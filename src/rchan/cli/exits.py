@@ -2,19 +2,6 @@
 
 from typing import Final
 
-from rchan.errors import (
-    BadName,
-    ChannelBusy,
-    ChannelExists,
-    ChannelNotFound,
-    CorruptChannel,
-    GeometryError,
-    NoSpace,
-    NotPermitted,
-    RchanError,
-)
-from rchan.recorder import RecordingDamaged, RecordingExists, RecordingFailed, RecordingNotFound
-
 OK: Final = 0
 FAILURE: Final = 1  # anything that has no status of its own
 USAGE: Final = 2  # also a name or size that cannot be
@@ -25,37 +12,63 @@ NOT_PERMITTED: Final = 6
 NO_SPACE: Final = 7  # for the channel in memory
 RECORDING_FAILED: Final = 8  # the output cannot be written; the rest is still in the channel
 UNFINISHED: Final = 9  # recorded, but a stopped writer or another reader held a buffer to the end
+BAD_INPUT: Final = 10  # with --strict also: some of the input was dropped or cut
+ENDED: Final = 11  # the channel was removed or finalized meanwhile
 CANNOT_RUN: Final = 126  # COMMAND is there but cannot be run
 NO_COMMAND: Final = 127  # COMMAND is not there
 SIGNAL: Final = 128  # + number of the signal that ended COMMAND
 INTERRUPTED: Final = 130  # told by a second SIGINT not to wait for COMMAND
 OUTPUT_CLOSED: Final = 141  # nobody reads standard output (128 + SIGPIPE)
 
-_STATUS: Final[tuple[tuple[type[RchanError], int], ...]] = (
-    (RecordingFailed, RECORDING_FAILED),
-    (RecordingExists, EXISTS),
-    (RecordingNotFound, NOT_FOUND),
-    (RecordingDamaged, DAMAGED),
-    (ChannelNotFound, NOT_FOUND),
-    (ChannelExists, EXISTS),
-    (CorruptChannel, DAMAGED),
-    (NotPermitted, NOT_PERMITTED),
-    (NoSpace, NO_SPACE),
-    (BadName, USAGE),
-    (GeometryError, USAGE),
-    (ChannelBusy, FAILURE),
-)
+# By name, for the sake of errors whose module is imported only where it is used.
+_STATUS: Final = {
+    "RecordingFailed": RECORDING_FAILED,
+    "RecordingExists": EXISTS,
+    "RecordingNotFound": NOT_FOUND,
+    "RecordingDamaged": DAMAGED,
+    "ChannelNotFound": NOT_FOUND,
+    "ChannelExists": EXISTS,
+    "CorruptChannel": DAMAGED,
+    "NotPermitted": NOT_PERMITTED,
+    "NoSpace": NO_SPACE,
+    "BadName": USAGE,
+    "GeometryError": USAGE,
+    "NoSuchBuffer": USAGE,
+    "ChannelBusy": FAILURE,
+}
 
-TEXT: Final = f"""exit status:
-  {OK}  fine                        {NOT_PERMITTED}  not permitted
-  {FAILURE}  another failure             {NO_SPACE}  no memory left for the channel
-  {USAGE}  wrong usage                 {RECORDING_FAILED}  the recording cannot be written
-  {NOT_FOUND}  no such channel             {UNFINISHED}  a buffer was held by somebody to the end
-  {DAMAGED}  damaged channel           {CANNOT_RUN}  COMMAND cannot be run
-  {EXISTS}  exists already            {NO_COMMAND}  COMMAND is not there
-"""
+WORDS: Final = {
+    OK: "fine",
+    FAILURE: "another failure",
+    USAGE: "wrong usage",
+    NOT_FOUND: "no such channel",
+    DAMAGED: "damaged channel",
+    EXISTS: "exists already",
+    NOT_PERMITTED: "not permitted",
+    NO_SPACE: "no memory left",
+    RECORDING_FAILED: "the output cannot be written",
+    UNFINISHED: "a buffer was held by somebody to the end",
+    BAD_INPUT: "the input is not what it was said to be",
+    ENDED: "the channel was removed meanwhile",
+    CANNOT_RUN: "COMMAND cannot be run",
+    NO_COMMAND: "COMMAND is not there",
+    INTERRUPTED: "interrupted",
+    OUTPUT_CLOSED: "nobody reads the output",
+}
 
 
-def status_of(error: RchanError) -> int:
-    """The exit status for this error: of the first class in the table that it belongs to."""
-    return next((status for kind, status in _STATUS if isinstance(error, kind)), FAILURE)
+def _text() -> str:
+    """All of them in two columns, for the help."""
+    cells = [f"{number:>3}  {words}" for number, words in WORDS.items()]
+    half = (len(cells) + 1) // 2
+    pairs = zip(cells[:half], [*cells[half:], ""], strict=False)
+    return "exit status:\n" + "".join(f"{a:34}{b}".rstrip() + "\n" for a, b in pairs)
+
+
+TEXT: Final = _text()
+
+
+def status_of(error: BaseException) -> int:
+    """The exit status for this error: of the nearest class in the table that it belongs to."""
+    names = (kind.__name__ for kind in type(error).__mro__)
+    return next((_STATUS[name] for name in names if name in _STATUS), FAILURE)

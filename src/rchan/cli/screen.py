@@ -3,20 +3,70 @@
 import sys
 from collections.abc import Collection, Sequence
 from os import environ, get_terminal_size
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TextIO
 
-from rchan.channel import Channel
-from rchan.recorder import Progress, Recording
-from rchan.stats import Count
+if TYPE_CHECKING:
+    from rchan.channel import Channel
+    from rchan.recorder import Recording
+    from rchan.stats import Count
 
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _CLEAR: Final = "\r\x1b[K"
 
 
+class Progress(Protocol):
+    """How far it has come, as the live line shows it."""
+
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def records(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def lost(self) -> "dict[str, Count]": ...
+
+
+class Step(NamedTuple):
+    """One moment of it."""
+
+    seconds: float
+    records: int
+    bytes: int
+    lost: "dict[str, Count]"
+
+
 def complain(message: str, status: int) -> int:
     """Say it in one line on standard error; gives the status back."""
-    say(f"rchan: {message}", sys.stderr)
+    say(f"rchan: {harmless(message)}", sys.stderr)
     return status
+
+
+def harmless(text: str) -> str:
+    """One line that does nothing to a terminal, whatever names and arguments are in it."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def print_json(value: object) -> None:
+    """One JSON document on standard output."""
+    from json import dumps
+
+    sys.stdout.write(dumps(value, indent=1) + "\n")
+
+
+_COLOURS: Final = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
+
+
+def coloured(stream: TextIO) -> bool:
+    """May there be colours: a terminal that can, and nobody asked for none (NO_COLOR)?"""
+    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def paint(text: str, colour: str, stream: TextIO) -> str:
+    """The text in red, green, yellow or bold, if the stream may have colours."""
+    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[m" if coloured(stream) else text
 
 
 def say(line: str, stream: TextIO) -> None:
@@ -54,7 +104,7 @@ def amount_text(size: float) -> str:
     return f"{size:.0f} B"
 
 
-def lost_text(lost: dict[str, Count]) -> str:
+def lost_text(lost: "dict[str, Count]") -> str:
     """'lost 0', or 'lost 1,204: 1,200 full, 4 too big'."""
     total = sum(count.records for count in lost.values())
     causes = ", ".join(
@@ -65,6 +115,21 @@ def lost_text(lost: dict[str, Count]) -> str:
     return f"lost {total:,}: {causes}" if causes else "lost 0"
 
 
+def name_text(name: str) -> str:
+    """A channel's name that does nothing to a terminal."""
+    return name if name.isprintable() else ascii(name)  # in quotes: it is not quite the name
+
+
+def count_text(count: int) -> str:
+    """So many, in six characters at most: '99,999', '123 k', '4.5 M'."""
+    if count < 100_000:
+        return f"{count:,}"
+    for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count / 1e3:.0f} k"
+
+
 def duration_text(seconds: float) -> str:
     """'00:12', '1:02:03'."""
     minutes, rest = divmod(int(seconds), 60)
@@ -72,14 +137,14 @@ def duration_text(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
 
 
-def shape_text(channel: Channel) -> str:
+def shape_text(channel: "Channel") -> str:
     """'app (2 buffers of 8 x 256 KiB, no-overwrite)'."""
     mode = "overwrite" if channel.overwrite else "no-overwrite"
     buffer = f"{channel.n_subbufs} x {size_text(channel.subbuf_size)}"
     return f"{channel.name} ({_many(channel.n_buffers, 'buffer')} of {buffer}, {mode})"
 
 
-def summary_lines(recording: Recording) -> tuple[str, str]:
+def summary_lines(recording: "Recording") -> tuple[str, str]:
     """What was recorded, and where it is."""
     amount = f"{_many(recording.records, 'record')}, {amount_text(recording.bytes)}"
     result = f"{amount} in {recording.seconds:.1f} s, {lost_text(recording.lost)}"
@@ -97,7 +162,7 @@ class LiveLine:
         self._label = label
         self._stream = stream
         self.live = stream.isatty()
-        self._colour = self.live and "NO_COLOR" not in environ and environ.get("TERM") != "dumb"
+        self._colour = coloured(stream)
         self._last: Progress | None = None
         self._rate = 0.0
 
