@@ -52,14 +52,14 @@ void rchan_announce(struct rchan_buffer *buffer, struct rchan_notice *notice, bo
 
 uint32_t rchan_wakeup_mode(const struct rchan_channel *channel)
 {
-    return rchan_load(&channel->header->gate) & ~(uint32_t)RCHAN_GATE_SHUT;
+    return rchan_load(&channel->header->gate) & ~(uint32_t)RCHAN_GATE_FIXED;
 }
 
 void rchan_wakeup_set(struct rchan_channel *channel, uint32_t mode)
 {
     rchan_a32 *gate = &channel->header->gate;
     uint32_t before = rchan_load(gate);
-    while (!rchan_swap_half(gate, before, (before & RCHAN_GATE_SHUT) | mode))
+    while (!rchan_swap_half(gate, before, (before & RCHAN_GATE_FIXED) | mode))
         before = rchan_load(gate);
     for (uint32_t i = 0; i < channel->n_buffers; i++)
         if (rchan_bit(channel->header->present, i))

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "task.h"
 #include "testpoint.h"
 
 #ifdef RCHAN_TESTPOINTS
@@ -179,6 +180,7 @@ static void renew_after_fork(struct rchan_channel *channel)
     channel->fork_count++;
     channel->creator = false;
     pthread_mutex_init(&channel->making, NULL); /* its holder is in the parent */
+    pthread_mutex_init(&channel->appending, NULL);
     for (uint32_t i = 0; i < channel->n_buffers; i++)
         channel->buffers[i].cached_subbuf = NULL; /* may have been half changed by another thread */
     if (channel->fd < 0)
@@ -203,6 +205,7 @@ static void after_fork_in_parent(void)
 static void after_fork_in_child(void)
 {
     TESTPOINT("fork: child");
+    rchan_task_forget();
     pthread_mutex_init(&attachments_lock, NULL);
     for (struct rchan_channel *channel = attachments; channel; channel = channel->next)
         renew_after_fork(channel);

@@ -11,7 +11,7 @@ block; others read, poll, map or splice them.
 from importlib.metadata import version as _version
 
 from rchan import _core, errors, relay
-from rchan._core import Attachment, Books, Buffer, Reservation, Subbuf, SubbufCopy
+from rchan._core import Attachment, Books, Buffer, Event, Reservation, Span, Subbuf, SubbufCopy
 from rchan.buffers import BufferMap
 from rchan.callbacks import Callbacks, IsGlobal
 from rchan.catalog import ChannelInfo, list, remove
@@ -24,6 +24,8 @@ from rchan.errors import (
     ChannelExists,
     ChannelNotFound,
     CorruptChannel,
+    DamagedPacket,
+    FieldError,
     GeometryError,
     IncompatibleChannel,
     NoSpace,
@@ -32,9 +34,32 @@ from rchan.errors import (
     NotPermitted,
     RchanError,
     RchanWarning,
+    SchemaConflict,
+    SchemaError,
+    SpanActive,
     SystemFailure,
     Unsupported,
+    WrongChannel,
     WrongType,
+)
+from rchan.events import Tracer
+from rchan.events.types import (
+    array,
+    bool,
+    bytes,
+    enum,
+    f32,
+    f64,
+    i8,
+    i16,
+    i32,
+    i64,
+    string,
+    text,
+    u8,
+    u16,
+    u32,
+    u64,
 )
 from rchan.file import RelayFile, open_file
 from rchan.reader import Reader
@@ -64,6 +89,9 @@ __all__ = [
     "ChannelStats",
     "CorruptChannel",
     "Count",
+    "DamagedPacket",
+    "Event",
+    "FieldError",
     "GeometryError",
     "IncompatibleChannel",
     "IsGlobal",
@@ -78,19 +106,41 @@ __all__ = [
     "Reader",
     "RelayFile",
     "Reservation",
+    "SchemaConflict",
+    "SchemaError",
     "Snapshot",
+    "Span",
+    "SpanActive",
     "Stats",
     "Subbuf",
     "SubbufCopy",
     "SystemFailure",
     "TakenSubbuf",
     "Tap",
+    "Tracer",
     "Unsupported",
+    "WrongChannel",
     "WrongType",
+    "array",
+    "bool",
+    "bytes",
     "create",
+    "enum",
+    "f32",
+    "f64",
+    "i8",
+    "i16",
+    "i32",
+    "i64",
     "list",
     "open",
     "open_file",
     "relay",
     "remove",
+    "string",
+    "text",
+    "u8",
+    "u16",
+    "u32",
+    "u64",
 ]

@@ -10,13 +10,14 @@ from sources import ROOT, name_of, own_files
 
 # Lowest first. A file may include its own layer and those below.
 CORE = (
-    {"atomics", "clock", "cpu", "testpoint"},
+    {"atomics", "clock", "cpu", "task", "testpoint"},
     {"layout"},
     {"handle"},
-    {"owner", "wait", "files"},
+    {"owner", "stamp", "wait", "files"},
     {"books"},
-    {"bell", "reach"},
-    {"announce", "buffer", "consume", "growth", "notice", "poll", "switch", "tap", "turn"},
+    {"bell", "metadata", "packet", "reach"},
+    {"announce", "buffer", "consume", "event", "fast", "growth", "notice", "poll"}
+    | {"switch", "tap", "turn"},
     {"attach", "channel", "closing", "handles"},
 )
 
@@ -30,7 +31,7 @@ PACKAGE = (
     {"tap"},
     {"snapshot"},
     {"channel"},
-    {"catalog", "file", "relay"},
+    {"catalog", "events", "file", "relay"},
     {"__init__"},
     {"recorder"},
     {"cli"},
