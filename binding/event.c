@@ -137,7 +137,13 @@ static void dealloc(PyObject *object)
     bind_free(self);
 }
 
-/* A callable, but no function: in a class it is not bound to instances. */
+static PyObject *repr(PyObject *object)
+{
+    struct bind_event *self = SELF(object);
+    return PyUnicode_FromFormat("<rchan.Event %R: number %d of channel '%s'>", self->name, self->id,
+                                self->channel->open ? self->channel->open->base : "(closed)");
+}
+
 static PyObject *get_reduce(PyObject *object, PyObject *unused)
 {
     (void)unused;
@@ -170,6 +176,7 @@ static PyType_Slot slots[] = {
                         "(number or type of values), FieldError (a value that the field cannot "
                         "hold), ChannelClosed; then nothing is written."},
     {Py_tp_call, call_with},
+    {Py_tp_repr, repr},
     {Py_tp_traverse, traverse},
     {Py_tp_dealloc, dealloc},
     {Py_tp_methods, methods},

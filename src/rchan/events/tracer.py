@@ -13,6 +13,7 @@ from rchan.errors import (
     ChannelExists,
     ChannelNotFound,
     GeometryError,
+    IncompatibleChannel,
     Unsupported,
     WrongChannel,
     WrongType,
@@ -215,6 +216,11 @@ def _check(channel: Channel) -> None:
     if clock is None:
         name = channel.name
         raise WrongChannel(f"channel {name!r} holds plain records, not events: use another name")
+    if not clock[-1]:
+        raise IncompatibleChannel(
+            f"channel {channel.name!r} was made before the machine was started anew: its clock does "
+            "not go on; read it, then remove it (rchan.remove), or use another name"
+        )
 
 
 def _create_or_join(
