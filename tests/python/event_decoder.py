@@ -1,4 +1,4 @@
-"""A small decoder of packets that shares nothing with the package: the format as it is written down."""
+"""A small decoder of packets that shares nothing with the package: the format as written down."""
 
 import json
 import shutil
@@ -91,13 +91,18 @@ def snapshot(channel):
     return [event for copy in copies for event in packet(copy.data, types)]
 
 
+def values(trace, name="event"):
+    """The fields of all events of this name, in order."""
+    return [event.fields for event in snapshot(trace.channel) if event.name == name]
+
+
 def babeltrace2(directory, *options):
     """What babeltrace2 prints of a trace directory, and what it says of losses."""
     program = shutil.which("babeltrace2")
     if program is None:
         pytest.skip("babeltrace2 is not installed")
     done = subprocess.run(
-        [program, *options, str(directory)], capture_output=True, text=True, timeout=60
+        [program, *options, str(directory)], check=False, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines(), done.stderr

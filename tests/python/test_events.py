@@ -2,16 +2,13 @@
 
 import array
 import enum
-import gc
 import math
 import os
-import pickle
 import struct
 import threading
-import weakref
 
 import pytest
-from event_decoder import event_types, snapshot
+from event_decoder import snapshot, values
 from forking import forked
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,22 +21,12 @@ from rchan.events.types import FieldType
 class Color(enum.Enum):
     RED = 1
     GREEN = 2
-    LIME = 2
+    LIME = 2  # noqa: PIE796 - an alias
 
 
 class Big(enum.IntEnum):
     LOW = -1
     HIGH = 40_000
-
-
-@pytest.fixture
-def trace(channels):
-    with rchan.Tracer("app", n_buffers=1, overwrite=True) as tracer:
-        yield tracer
-
-
-def values(trace, name="event"):
-    return [event.fields for event in snapshot(trace.channel) if event.name == name]
 
 
 INTEGERS = {
@@ -315,270 +302,6 @@ def test_a_list_that_changes_meanwhile(trace):
     assert values(trace) == [{"x": [1, 9, 3]}]
 
 
-# ---- schemas ----
-
-
-def test_the_same_is_shared(trace):
-    one = trace.event("event", x=rchan.u8, y=Color)
-    with rchan.Tracer("app") as other:
-        two = other.event("event", x=rchan.u8, y=rchan.enum(rchan.u8, RED=1, GREEN=2, LIME=2))
-        assert one.id == two.id
-        assert other.event("next").id == 1
-    assert trace.event("next").id == 1
-    assert [schema.name for schema in trace.schemas.values()] == ["event", "next"]
-    assert len(event_types(trace.channel)) == 2
-
-
-def test_a_conflict_says_what_there_is(trace):
-    trace.event("event", x=rchan.u8)
-    with rchan.Tracer("app") as other:
-        for fields in ({}, {"x": rchan.u16}, {"y": rchan.u8}, {"x": rchan.u8, "y": rchan.u8}):
-            with pytest.raises(rchan.SchemaConflict, match=r"event\(x: u8\).*asked for"):
-                other.event("event", **fields)
-
-
-@pytest.mark.parametrize("name", ["", "x" * 256, "a\nb", "a\0", "\ud800", "ü" * 128])
-def test_names_that_no_event_has(trace, name):
-    with pytest.raises(rchan.SchemaError, match="event name"):
-        trace.event(name)
-
-
-@pytest.mark.parametrize("name", ["_x", "a-b", "1a", "ü", "", "x" * 256])
-def test_names_that_no_field_has(trace, name):
-    with pytest.raises(rchan.SchemaError, match="field name"):
-        trace.event("event", **{name: int})
-
-
-def test_fields_that_cannot_be(trace):
-    with pytest.raises(rchan.SchemaError, match="255 is the most"):
-        trace.event("event", **{f"f{i}": int for i in range(256)})
-    with pytest.raises(rchan.SchemaError, match="x_length"):
-        trace.event("event", x=bytes, x_length=int)
-    for wrong in (3, None, list, "u8", complex):
-        with pytest.raises(rchan.WrongType, match="no type of a field"):
-            trace.event("event", x=wrong)
-    with pytest.raises(rchan.WrongType, match="name must be a str"):
-        trace.event(5)
-    assert trace.event("event", **{f"f{i}": int for i in range(255)})(*range(255))
-
-
-@pytest.mark.parametrize(
-    ("make", "error"),
-    [
-        (lambda: rchan.string(15), rchan.FieldError),
-        (lambda: rchan.string(65536), rchan.FieldError),
-        (lambda: rchan.string("x"), rchan.WrongType),
-        (lambda: rchan.u8(20), rchan.WrongType),
-        (lambda: rchan.enum(rchan.u8), rchan.FieldError),
-        (lambda: rchan.enum(rchan.u8, A=256), rchan.FieldError),
-        (lambda: rchan.enum(rchan.u8, A="x"), rchan.WrongType),
-        (lambda: rchan.enum(rchan.f64, A=1), rchan.WrongType),
-        (lambda: rchan.enum(enum.Enum("E", {"A": 2**64})), rchan.FieldError),
-        (lambda: rchan.enum(enum.Enum("E", {"A": -1, "B": 2**63})), rchan.FieldError),
-        (lambda: rchan.enum(enum.Enum("E", {"A": "x"})), rchan.WrongType),
-        (lambda: rchan.array(rchan.array(int)), rchan.WrongType),
-        (lambda: rchan.array(bytes), rchan.WrongType),
-        (lambda: rchan.array(int, -1), rchan.FieldError),
-        (lambda: rchan.array(int, 1.5), rchan.WrongType),
-    ],
-)
-def test_types_that_cannot_be(make, error):
-    with pytest.raises(error):
-        make()
-
-
-def test_more_event_types_than_ids(trace):
-    lines = ['{"rchan":"events","version":1}\n']
-    lines += [f'{{"id":{i},"name":"e{i}","fields":[]}}\n' for i in range(65535)]
-    assert trace.channel._append_metadata(0, "".join(lines).encode())
-    assert trace.event("e65534").id == 65534
-    assert trace.event("e65534")()
-    with pytest.raises(rchan.SchemaError, match="65535 is the most"):
-        trace.event("one more")
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"no json\n",
-        b'{"id":5,"name":"x","fields":[]}\n',
-        b'{"id":0,"fields":[]}\n',
-        b'{"id":0,"name":"x","fields":[["a","u9"]]}\n',
-        b'{"id":0,"name":"x","fields":[["a",{"enum":"u8"}]]}\n',
-        b'{"id":0,"name":"x","fields":[["a",{"array":"bytes"}]]}\n',
-        b"[]\n",
-        b'{"id":0,"name":"x","fields":[]}',
-    ],
-)
-def test_a_damaged_list_of_types(trace, line):
-    assert trace.channel._append_metadata(0, b'{"rchan":"events","version":1}\n' + line)
-    with pytest.raises(rchan.CorruptChannel, match="list of event types"):
-        trace.event("event")
-
-
-def test_a_list_of_types_of_another_version(trace):
-    assert trace.channel._append_metadata(0, b'{"rchan":"events","version":2}\n')
-    with pytest.raises(rchan.CorruptChannel, match="version 2"):
-        trace.event("event")
-
-
-# ---- the channel ----
-
-
-def test_plain_channels_and_events_do_not_mix(channels):
-    with rchan.create("plain", subbuf_size=4096, n_buffers=1) as plain:
-        with pytest.raises(rchan.WrongChannel, match="plain records"):
-            rchan.Tracer("plain")
-        with pytest.raises(rchan.WrongChannel):
-            rchan.Tracer(plain)
-    with rchan.Tracer("events", n_buffers=1) as trace:
-        channel = trace.channel
-        for write in (channel.write, channel.write_and_wake):
-            with pytest.raises(rchan.WrongChannel, match="Tracer"):
-                write(b"x")
-        with pytest.raises(rchan.WrongChannel, match="Tracer"):
-            channel.reserve(4)
-        with pytest.raises(rchan.WrongChannel, match="Tracer"):
-            rchan.create("events", n_buffers=1, exist_ok=True)
-        channel.wakeup = "write"
-        assert channel.wakeup == "write"
-        assert trace.event("event")()
-        with pytest.raises(rchan.WrongChannel):
-            channel.write(b"x")
-
-
-def test_joining_takes_what_is_there(channels):
-    with rchan.Tracer("app", subbuf_size=4096, n_subbufs=3, n_buffers=1):
-        with rchan.Tracer("app") as other, rchan.Tracer("app", subbuf_size=4096):
-            assert other.channel.n_subbufs == 3
-        with pytest.raises(rchan.GeometryError, match="n_subbufs=3; asked for was 8"):
-            rchan.Tracer("app", n_subbufs=8)
-    with pytest.raises(rchan.GeometryError, match="events need at least"):
-        rchan.Tracer("small", subbuf_size=255)
-    with pytest.raises(rchan.WrongType, match="clock"):
-        rchan.Tracer("app", clock="sundial")
-
-
-def test_it_stays_after_close(channels):
-    with rchan.Tracer("app", n_buffers=1) as trace:
-        event = trace.event("event", x=int)
-        event(1)
-    with pytest.raises(rchan.ChannelClosed):
-        event(2)
-    with pytest.raises(rchan.ChannelClosed):
-        trace.event("more")
-    with rchan.Tracer("app") as again:
-        assert values(again) == [{"x": 1}]
-    rchan.remove("app")
-    assert list(channels.iterdir()) == []
-
-
-def test_pickled_by_name(trace):
-    event = trace.event("event", x=Color, y=rchan.string)
-    other = pickle.loads(pickle.dumps(trace))
-    again = pickle.loads(pickle.dumps(event))
-    assert again.id == event.id
-    assert again("RED", "y") and other.event("event", x=Color, y=str)(Color.GREEN, "z")
-    assert values(trace) == [{"x": 1, "y": "y"}, {"x": 2, "y": "z"}]
-    other.close()
-
-
-def test_nothing_is_kept_alive(channels):
-    trace = rchan.Tracer("app", n_buffers=1)
-    event = trace.event("event", x=Color)
-    with trace.span("span", x=1):
-        event("RED")
-    gone = weakref.ref(trace), weakref.ref(event)
-    trace.close()
-    del trace, event
-    gc.collect()
-    assert [ref() for ref in gone] == [None, None]
-
-
-# ---- spans ----
-
-
-def test_a_span_is_two_events(trace):
-    with trace.span("parse", file="a.py", n=3) as span:
-        assert span.active
-        with trace.span("inner"):
-            pass
-    begin, inner, inner_end, end = snapshot(trace.channel)
-    assert begin.fields == {"span": span.id, "file": "a.py", "n": 3}
-    assert end.fields == {"span": span.id, "failed": False}
-    assert inner.fields["span"] == inner_end.fields["span"] != span.id
-    assert [kind.get("span") for kind in event_types(trace.channel)] == ["begin", "end"] * 2
-
-
-def test_a_span_that_fails(trace):
-    with pytest.raises(KeyError), trace.span("parse"):
-        raise KeyError
-    assert values(trace, "parse:end")[0]["failed"] is True
-
-
-def test_types_of_a_span_are_those_of_its_first_values(trace):
-    def parse(**fields):
-        with trace.span("parse", **fields):
-            pass
-
-    parse(a=True, b=1, c=1.5, d="x\0", e=b"y", f=[1, 2])
-    parse(f=[3], e=b"", d="", c=2, b=-1, a=False)
-    kinds = event_types(trace.channel)[0]["fields"]
-    assert dict(kinds[1:]) == {
-        "a": "bool",
-        "b": "i64",
-        "c": "f64",
-        "d": "text",
-        "e": "bytes",
-        "f": {"array": "i64"},
-    }
-    assert values(trace, "parse:begin")[1]["f"] == [3]
-    with pytest.raises(rchan.WrongType, match=r"parse:begin\(\): b must be an int, not str"):
-        parse(a=True, b="no", c=1.5, d="", e=b"", f=[])
-    with pytest.raises(rchan.SchemaConflict):
-        parse(a=True)
-    with pytest.raises(rchan.WrongType, match=r"'other': x: .*convert it"):
-        with trace.span("other", x=None):
-            pass
-    with pytest.raises(rchan.WrongType, match="span"):
-        trace.span("third", span=1)
-    assert len(values(trace, "parse:end")) == 2
-
-
-def test_spans_used_wrongly(trace):
-    span = trace.span("parse")
-    with span, pytest.raises(rchan.SpanActive):
-        span.__enter__()
-    with pytest.raises(rchan.SpanActive):
-        span.__exit__(None, None, None)
-    first = span.id
-    with span:
-        assert span.id != first
-    for wrong in (lambda: trace.span(), lambda: trace.span(5), lambda: trace.span("a", 5)):
-        with pytest.raises(rchan.WrongType):
-            wrong()
-
-
-def test_a_span_without_a_begin_has_no_end(channels):
-    with rchan.Tracer("app", n_buffers=1, subbuf_size=256, n_subbufs=2) as trace:
-        event = trace.event("event", x=rchan.u64)
-        with trace.span("parse"):
-            pass
-        while event(1):
-            pass
-        with trace.span("parse"):
-            for sub in trace.channel.reader(timeout=0):
-                del sub
-        assert len(values(trace, "parse:end")) <= 1
-
-
-def test_long_values_of_a_span(trace):
-    for _ in range(2):
-        with trace.span("parse", a="x" * 5000, b=b"y" * 6000):
-            pass
-    assert values(trace, "parse:begin")[1]["b"] == b"y" * 6000
-
-
 # ---- anything ----
 
 SCALARS = st.sampled_from([*INTEGERS, "f64", "bool", "text", "bytes"])
@@ -595,11 +318,11 @@ def value_of(kind):
     }[kind]
 
 
-@given(
-    st.lists(SCALARS, max_size=6).flatmap(
-        lambda ks: st.tuples(st.just(ks), st.tuples(*map(value_of, ks)))
-    )
-)
+def any_fields(kinds):
+    return st.tuples(st.just(kinds), st.tuples(*map(value_of, kinds)))
+
+
+@given(st.lists(SCALARS, max_size=6).flatmap(any_fields))
 @settings(max_examples=60, deadline=None)
 def test_any_values(tmp_path_factory, given):
     kinds, stored = given

@@ -218,8 +218,8 @@ def _check(channel: Channel) -> None:
         raise WrongChannel(f"channel {name!r} holds plain records, not events: use another name")
     if not clock[-1]:
         raise IncompatibleChannel(
-            f"channel {channel.name!r} was made before the machine was started anew: its clock does "
-            "not go on; read it, then remove it (rchan.remove), or use another name"
+            f"channel {channel.name!r} was made before the machine was started anew: its clock "
+            "does not go on; read it, then remove it (rchan.remove), or use another name"
         )
 
 
