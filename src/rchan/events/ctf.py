@@ -58,19 +58,35 @@ class _Stream:
         self._buffer = buffer
         self._file: BinaryIO = path.open("xb")
         self._last: PacketHeader | None = None
+        self._open: tuple[bytes, int] | None = None
 
     def add(self, packet: Packet) -> None:
-        finished = bool(getattr(packet, "finished", True))
-        end = None if finished else self._buffer._last_stamp
-        whole = complete(packet.data, records=packet.records, timestamp_end=end, finished=finished)
+        if not getattr(packet, "finished", True):
+            self._settle(None)
+            self._open = (bytes(packet.data), packet.records)
+            return
+        whole = complete(packet.data, records=packet.records)
+        self._settle(PacketHeader.parse(whole))
+        self._write(whole)
+
+    def _settle(self, following: PacketHeader | None) -> None:
+        """Write the unfinished packet that is held back until it is known what comes after it."""
+        if self._open is None:
+            return
+        (data, records), self._open = self._open, None
+        end = self._buffer._last_stamp if following is None else following.timestamp_begin
+        self._write(complete(data, records=records, timestamp_end=end, finished=False))
+
+    def _write(self, whole: bytes) -> None:
         self._file.write(whole)
         self._last = PacketHeader.parse(whole)
 
     def close(self) -> None:
-        last = closing_packet(self._buffer, self._last) if self._last is not None else None
-        if last is not None:
-            self._file.write(last)
-        self._file.close()
+        with self._file:
+            self._settle(None)
+            last = None if self._last is None else closing_packet(self._buffer, self._last)
+            if last is not None:
+                self._file.write(last)
 
 
 def write_trace(
