@@ -10,7 +10,7 @@ from rchan.channel import Channel
 from rchan.errors import ChannelExists
 from rchan.events import ctf2, tsdl
 from rchan.events.clock import Clock
-from rchan.events.packet import PacketHeader, closing, complete
+from rchan.events.packet import PacketHeader, begun, closing, complete
 from rchan.events.schema import Schemas
 
 STREAM_PREFIX: Final = "stream_"
@@ -62,7 +62,7 @@ class _Stream:
 
     def add(self, packet: Packet) -> None:
         if not getattr(packet, "finished", True):
-            self._settle(None)
+            self._settle(begun(packet.data))
             self._open = (bytes(packet.data), packet.records)
             return
         whole = complete(packet.data, records=packet.records)

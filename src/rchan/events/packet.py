@@ -79,7 +79,7 @@ def complete(
     event in it is after. Raises DamagedPacket.
     """
     view = memoryview(data)
-    header = PacketHeader.parse(_begun(view) if not finished else view)
+    header = PacketHeader.parse(view) if finished else begun(view)
     if finished and header.content_size != len(view):
         raise DamagedPacket(
             f"the packet says that it holds {header.content_size} bytes, its sub-buffer {len(view)}"
@@ -95,13 +95,17 @@ def complete(
     return whole.pack() + bytes(view[PACKET_HEADER.size :])
 
 
-def _begun(view: memoryview) -> bytes:
-    """The header as it was at the packet's begin: what a killed finish changed is not believed."""
+def begun(data: "_Bytes") -> PacketHeader:
+    """The header as it was at the packet's begin: what a killed finish changed is not believed.
+
+    Raises DamagedPacket.
+    """
+    view = memoryview(data)
     if len(view) < PACKET_HEADER.size:
-        return bytes(view)
+        return PacketHeader.parse(view)
     fields = list(PACKET_HEADER.unpack_from(view))
     fields[4], fields[5], fields[11] = fields[3], 0, 0
-    return PACKET_HEADER.pack(*fields)
+    return PacketHeader.parse(PACKET_HEADER.pack(*fields))
 
 
 def closing(last: PacketHeader, *, events_discarded: int, timestamp: int) -> bytes:
