@@ -36,8 +36,7 @@ static inline PyObject *call(struct bind_event *self, PyObject *const *args, Py_
     bind_sink_init(&sink);
     bool good = n_args == self->n_fields && !names;
     if (rchan_likely(good)) {
-        for (uint16_t i = 0; good && i < self->n_fields; i++)
-            good = bind_encode(self, &self->fields[i], args[i], &sink);
+        good = bind_encode_positional(self, args, &sink);
     } else {
         good = bind_encode_all(self, args, n_args, names, &sink);
     }

@@ -24,12 +24,15 @@ enum bind_kind {
 };
 enum { BIND_SCALAR = -1, BIND_VARIABLE = -2, BIND_MOST = 65535 };
 
+enum bind_quick { BIND_QUICK_NOT, BIND_QUICK_NUMBER, BIND_QUICK_STRING };
+
 struct bind_field {
     PyObject *name;   /* str */
     PyObject *labels; /* an enum's: what is given -> int; else NULL */
     int32_t count;    /* elements of an array, BIND_SCALAR or BIND_VARIABLE */
     uint32_t limit;   /* bytes of a string */
     enum bind_kind kind;
+    enum bind_quick quick;
 };
 
 /* Where an event is put together: here, or if it is long, in memory of its own. */
@@ -82,6 +85,9 @@ bool bind_encode(const struct bind_event *event, const struct bind_field *field,
 /* One value that is no array. False: an exception, or `*wrong`: its type is not the kind's. */
 bool bind_encode_scalar(const struct bind_event *event, const struct bind_field *field,
                         PyObject *value, struct bind_sink *sink, bool *wrong);
+/* The values of all fields, in order. False: an exception. */
+bool bind_encode_positional(const struct bind_event *event, PyObject *const *args,
+                            struct bind_sink *sink);
 /* Values of all fields, by position or name, in order. */
 bool bind_encode_all(const struct bind_event *event, PyObject *const *args, Py_ssize_t n_args,
                      PyObject *names, struct bind_sink *sink);

@@ -249,6 +249,68 @@ static bool encode_bytes(const struct bind_event *event, const struct bind_field
     return good;
 }
 
+/* ---- the quick way: what most events are made of, nothing unusual about it ---- */
+
+/* Room for what it stores is there. False: not so quick; no exception, nothing stored. */
+static inline bool quick_string(const struct bind_field *field, PyObject *value,
+                                struct bind_sink *sink)
+{
+    Py_ssize_t length;
+    const char *text = PyUnicode_AsUTF8AndSize(value, &length);
+    if (rchan_unlikely(!text)) {
+        PyErr_Clear();
+        return false;
+    }
+    if (rchan_unlikely((size_t)length > field->limit || length >= sink->end - sink->at ||
+                       memchr(text, 0, (size_t)length)))
+        return false;
+    memcpy(sink->at, text, (size_t)length + 1);
+    sink->at += length + 1;
+    return true;
+}
+
+static inline bool quick_number(enum bind_kind kind, PyObject *value, struct bind_sink *sink)
+{
+    union {
+        long long integer;
+        double real;
+    } number;
+    int overflow = 0;
+    if (rchan_unlikely(sink->end - sink->at < 8))
+        return false;
+    if (kind == BIND_F64)
+        number.real = PyFloat_AsDouble(value);
+    else
+        number.integer = PyLong_AsLongLongAndOverflow(value, &overflow);
+    /* -1 may be an error, or a value; and no u64 is below 0, nor as quick above 2**63. */
+    bool plain = kind == BIND_F64   ? number.real != -1.0
+                 : kind == BIND_I64 ? number.integer != -1
+                                    : number.integer >= 0;
+    if (rchan_unlikely(!plain || overflow)) {
+        PyErr_Clear();
+        return false;
+    }
+    memcpy(sink->at, &number, 8);
+    sink->at += 8;
+    return true;
+}
+
+bool bind_encode_positional(const struct bind_event *event, PyObject *const *args,
+                            struct bind_sink *sink)
+{
+    for (uint16_t i = 0; i < event->n_fields; i++) {
+        const struct bind_field *field = &event->fields[i];
+        bool stored = false;
+        if (field->quick == BIND_QUICK_NUMBER)
+            stored = quick_number(field->kind, args[i], sink);
+        else if (field->quick == BIND_QUICK_STRING)
+            stored = quick_string(field, args[i], sink);
+        if (rchan_unlikely(!stored) && !bind_encode(event, field, args[i], sink))
+            return false;
+    }
+    return true;
+}
+
 bool bind_encode_scalar(const struct bind_event *event, const struct bind_field *field,
                         PyObject *value, struct bind_sink *sink, bool *wrong)
 {

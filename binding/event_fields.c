@@ -222,6 +222,12 @@ static bool read_field(PyObject *from, struct bind_field *field)
     field->kind = (enum bind_kind)kind;
     field->count = count;
     field->limit = limit;
+    if (count == BIND_SCALAR && !field->labels) {
+        if (kind == BIND_U64 || kind == BIND_I64 || kind == BIND_F64)
+            field->quick = BIND_QUICK_NUMBER;
+        else if (kind == BIND_STRING || kind == BIND_TEXT)
+            field->quick = BIND_QUICK_STRING;
+    }
     return true;
 }
 
