@@ -153,7 +153,9 @@ def main() -> int:
         rchan.Tracer("events", parent, overwrite=True) as trace,
         rchan.Tracer("monotonic", parent, overwrite=True, clock="monotonic") as slow,
     ):
-        print(f"  clock     {trace.channel._clock[0] == 2 and 'CPU counter' or 'CLOCK_MONOTONIC'}\n")
+        print(
+            f"  clock     {trace.channel._clock[0] == 2 and 'CPU counter' or 'CLOCK_MONOTONIC'}\n"
+        )
         rounds, loops = options.rounds, options.loops
         found["An event"] = one_process(trace, slow, rounds, loops)
         table("An event", "len(b)", found["An event"])

@@ -33,7 +33,11 @@ def _program(build: Path) -> Path:
         raise Absent("lttng-tools is not installed")
     try:
         return native.compile_c(
-            build / "lttng_event", [HERE / "lttng_event.c"], f"-I{HERE}", "-Wl,--no-as-needed", "-llttng-ust"
+            build / "lttng_event",
+            [HERE / "lttng_event.c"],
+            f"-I{HERE}",
+            "-Wl,--no-as-needed",
+            "-llttng-ust",
         )
     except subprocess.CalledProcessError:
         raise Absent("liblttng-ust-dev is not installed") from None

@@ -7,12 +7,6 @@
 
 #define SELF(object) ((struct bind_event *)(object))
 
-/* In the limited API only since 3.12, but the same since 3.9. */
-#ifndef Py_TPFLAGS_HAVE_VECTORCALL
-#define Py_TPFLAGS_HAVE_VECTORCALL (1UL << 11)
-#endif
-#define ARGUMENTS_OFFSET ((size_t)1 << (8 * sizeof(size_t) - 1))
-
 /* ---- calling ---- */
 
 int bind_event_store(const struct bind_event *self, const uint8_t *values, size_t length)
@@ -36,7 +30,7 @@ static inline PyObject *call(struct bind_event *self, PyObject *const *args, Py_
     bind_sink_init(&sink);
     bool good = n_args == self->n_fields && !names;
     if (rchan_likely(good)) {
-        good = bind_encode_positional(self, args, &sink);
+        good = bind_encode_positional(self, 0, args, &sink);
     } else {
         good = bind_encode_all(self, args, n_args, names, &sink);
     }
@@ -47,7 +41,7 @@ static inline PyObject *call(struct bind_event *self, PyObject *const *args, Py_
 
 static PyObject *vectorcall(PyObject *object, PyObject *const *args, size_t n_args, PyObject *names)
 {
-    return call(SELF(object), args, (Py_ssize_t)(n_args & ~ARGUMENTS_OFFSET), names);
+    return call(SELF(object), args, (Py_ssize_t)(n_args & ~BIND_ARGUMENTS_OFFSET), names);
 }
 
 static PyObject *emit(PyObject *object, PyObject *const *args, Py_ssize_t n_args)

@@ -66,6 +66,10 @@ static inline bool bind_sink_room(struct bind_sink *sink, size_t length)
 }
 
 /* In the limited API only since 3.12, but the same since 3.9. */
+#ifndef Py_TPFLAGS_HAVE_VECTORCALL
+#define Py_TPFLAGS_HAVE_VECTORCALL (1UL << 11)
+#endif
+#define BIND_ARGUMENTS_OFFSET ((size_t)1 << (8 * sizeof(size_t) - 1))
 typedef PyObject *(*bind_vectorcall)(PyObject *, PyObject *const *, size_t, PyObject *);
 
 struct bind_event {
@@ -85,8 +89,8 @@ bool bind_encode(const struct bind_event *event, const struct bind_field *field,
 /* One value that is no array. False: an exception, or `*wrong`: its type is not the kind's. */
 bool bind_encode_scalar(const struct bind_event *event, const struct bind_field *field,
                         PyObject *value, struct bind_sink *sink, bool *wrong);
-/* The values of all fields, in order. False: an exception. */
-bool bind_encode_positional(const struct bind_event *event, PyObject *const *args,
+/* The values of all fields from number `first` on, in order. False: an exception. */
+bool bind_encode_positional(const struct bind_event *event, uint16_t first, PyObject *const *args,
                             struct bind_sink *sink);
 /* Values of all fields, by position or name, in order. */
 bool bind_encode_all(const struct bind_event *event, PyObject *const *args, Py_ssize_t n_args,

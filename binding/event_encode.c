@@ -295,17 +295,17 @@ static inline bool quick_number(enum bind_kind kind, PyObject *value, struct bin
     return true;
 }
 
-bool bind_encode_positional(const struct bind_event *event, PyObject *const *args,
+bool bind_encode_positional(const struct bind_event *event, uint16_t first, PyObject *const *args,
                             struct bind_sink *sink)
 {
-    for (uint16_t i = 0; i < event->n_fields; i++) {
+    for (uint16_t i = first; i < event->n_fields; i++, args++) {
         const struct bind_field *field = &event->fields[i];
         bool stored = false;
         if (field->quick == BIND_QUICK_NUMBER)
-            stored = quick_number(field->kind, args[i], sink);
+            stored = quick_number(field->kind, *args, sink);
         else if (field->quick == BIND_QUICK_STRING)
-            stored = quick_string(field, args[i], sink);
-        if (rchan_unlikely(!stored) && !bind_encode(event, field, args[i], sink))
+            stored = quick_string(field, *args, sink);
+        if (rchan_unlikely(!stored) && !bind_encode(event, field, *args, sink))
             return false;
     }
     return true;

@@ -27,6 +27,7 @@ struct bind_spans {
 struct bind_span {
     PyObject_HEAD struct bind_event *begin, *end;
     struct bind_state *state;
+    bind_vectorcall vectorcall;
     uint64_t id;
     bool active;   /* begun and not ended */
     bool recorded; /* its begin was stored: so its end is worth writing */
@@ -48,9 +49,8 @@ static uint64_t next_id(void)
 
 /* ---- Span ---- */
 
-static PyObject *enter(PyObject *object, PyObject *unused)
+static PyObject *enter(PyObject *object)
 {
-    (void)unused;
     struct bind_span *self = (struct bind_span *)object;
     if (self->active)
         return bind_raise(self->state, "SpanActive", EBUSY,
@@ -78,48 +78,109 @@ static PyObject *leave(PyObject *object, PyObject *const *args, Py_ssize_t n_arg
     if (!self->recorded)
         return Py_NewRef(Py_False);
     memcpy(values, &self->id, ID_LENGTH);
-    values[ID_LENGTH] = n_args && args[0] != Py_None;
+    values[ID_LENGTH] = n_args && args[0] != Py_None; /* left by an exception */
     int stored = bind_event_store(self->end, values, sizeof values);
     return stored < 0 ? NULL : Py_NewRef(Py_False);
-}
-
-static int span_traverse(PyObject *object, visitproc visit, void *arg)
-{
-    struct bind_span *self = (struct bind_span *)object;
-    Py_VISIT(Py_TYPE(object));
-    Py_VISIT(self->begin);
-    Py_VISIT(self->end);
-    return 0;
 }
 
 static void span_dealloc(PyObject *object)
 {
     struct bind_span *self = (struct bind_span *)object;
-    PyObject_GC_UnTrack(object);
-    Py_CLEAR(self->begin);
-    Py_CLEAR(self->end);
-    PyMem_Free(self->heap);
-    bind_free(self);
+    PyTypeObject *type = Py_TYPE(object);
+    Py_DECREF(OBJECT(self->begin));
+    Py_DECREF(OBJECT(self->end));
+    if (rchan_unlikely(self->heap != NULL))
+        PyMem_Free(self->heap);
+    PyObject_Free(self);
+    Py_DECREF(OBJECT(type));
 }
 
 static PyMemberDef span_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(struct bind_span, vectorcall), READONLY, NULL},
     {"id", T_ULONGLONG, offsetof(struct bind_span, id), READONLY,
      "the number of its two events, once it was entered"},
     {"active", T_BOOL, offsetof(struct bind_span, active), READONLY, "entered and not left"},
     {0},
 };
 
-static PyMethodDef span_methods[] = {
-    {"__enter__", enter, METH_NOARGS, "Write the begin."},
-    {"__exit__", (PyCFunction)(void (*)(void))leave, METH_FASTCALL, "Write the end."},
+/* A `with` block asks the type for __enter__ and __exit__ and binds them to the span: two objects
+ * made and dropped, which is as much work as the events. Here the span itself is what it gets: called
+ * without arguments it is entered, with the three of an exit it is left. */
+static PyObject *span_call(PyObject *object, PyObject *const *args, size_t n_args, PyObject *names)
+{
+    Py_ssize_t count = (Py_ssize_t)(n_args & ~BIND_ARGUMENTS_OFFSET);
+    if (rchan_likely(!names && count == 0))
+        return enter(object);
+    if (rchan_likely(!names && count == 3))
+        return leave(object, args, count);
+    return bind_raise(((struct bind_span *)object)->state, "WrongType", EINVAL,
+                      "a span is for a with block: it is not called");
+}
+
+static PyObject *span_call_with(PyObject *object, PyObject *args, PyObject *given)
+{
+    PyObject *values[3] = {0};
+    Py_ssize_t count = given ? -1 : PyTuple_Size(args);
+    for (Py_ssize_t i = 0; i < count && i < 3; i++)
+        values[i] = PyTuple_GetItem(args, i);
+    return span_call(object, values, count < 0 ? 1 : (size_t)count, NULL);
+}
+
+static PyObject *span_itself(PyObject *descriptor, PyObject *span, PyObject *type)
+{
+    (void)type;
+    return Py_NewRef(span ? span : descriptor);
+}
+
+/* From the class, as contextlib.ExitStack does it: Span.__exit__(span, None, None, None). */
+static PyObject *method_call(PyObject *object, PyObject *args, PyObject *given)
+{
+    (void)object;
+    Py_ssize_t count = PyTuple_Size(args);
+    PyObject *rest = count > 0 ? PyTuple_GetSlice(args, 1, count) : PyTuple_New(0);
+    PyObject *span = count > 0 ? PyTuple_GetItem(args, 0) : Py_None;
+    PyObject *result = rest ? PyObject_Call(span, rest, given) : NULL;
+    Py_XDECREF(rest);
+    return result;
+}
+
+static void method_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_Free(object);
+    Py_DECREF(OBJECT(type));
+}
+
+static PyType_Slot method_slots[] = {
+    {Py_tp_doc, (char *)"__enter__ and __exit__ of a span."},
+    {Py_tp_descr_get, span_itself},
+    {Py_tp_call, method_call},
+    {Py_tp_dealloc, method_dealloc},
     {0},
 };
 
+static PyType_Spec method_spec = {
+    .name = "rchan._core.SpanMethod",
+    .basicsize = sizeof(PyObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = method_slots,
+};
+
+static int add_span_methods(PyObject *module, PyTypeObject *span)
+{
+    PyTypeObject *type = bind_type(module, &method_spec, NULL);
+    PyObject *method = type ? OBJECT(PyObject_New(PyObject, type)) : NULL;
+    int result = !method || PyObject_SetAttrString(OBJECT(span), "__enter__", method) ||
+                 PyObject_SetAttrString(OBJECT(span), "__exit__", method);
+    Py_XDECREF(method);
+    Py_XDECREF(OBJECT(type));
+    return result;
+}
+
 static PyType_Slot span_slots[] = {
     {Py_tp_doc, (char *)"A span of time between two events; made by `Tracer.span`."},
-    {Py_tp_traverse, span_traverse},
     {Py_tp_dealloc, span_dealloc},
-    {Py_tp_methods, span_methods},
+    {Py_tp_call, span_call_with},
     {Py_tp_members, span_members},
     {0},
 };
@@ -127,8 +188,8 @@ static PyType_Slot span_slots[] = {
 static PyType_Spec span_spec = {
     .name = "rchan._core.Span",
     .basicsize = sizeof(struct bind_span),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
-             Py_TPFLAGS_IMMUTABLETYPE,
+    /* Not known to the garbage collector: nothing that it holds can come to hold it. */
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_HAVE_VECTORCALL,
     .slots = span_slots,
 };
 
@@ -219,9 +280,11 @@ static bool take_values(struct bind_span *span, const struct use *use, PyObject 
     if (!good)
         bind_raise(span->state, "WrongType", EINVAL, "span '%U' has other fields", begin->name);
     sink.at += ID_LENGTH;
-    for (Py_ssize_t i = 0; good && i < count; i++) {
+    if (rchan_likely(good && use->ordered))
+        good = bind_encode_positional(begin, 1, args, &sink);
+    for (Py_ssize_t i = 0; good && !use->ordered && i < count; i++) {
         const struct bind_field *field = &begin->fields[i + 1];
-        Py_ssize_t at = use->ordered ? i : position_of(field, names);
+        Py_ssize_t at = position_of(field, names);
         good = at >= 0 && bind_encode(begin, field, args[at], &sink);
     }
     size_t length = (size_t)(sink.at - sink.start);
@@ -248,9 +311,13 @@ static PyObject *make_span(PyObject *object, PyObject *const *args, Py_ssize_t n
         return bind_raise(self->state, "WrongType", EINVAL,
                           "span() takes the span's name, a str, and fields by name");
     struct use *use = use_of(self, args[0], names, args + 1);
-    struct bind_span *span = use ? bind_alloc(self->state->span) : NULL;
+    struct bind_span *span = use ? PyObject_New(struct bind_span, self->state->span) : NULL;
     if (!span)
         return NULL;
+    span->id = 0;
+    span->active = span->recorded = false;
+    span->heap = NULL;
+    span->vectorcall = span_call;
     span->begin = (struct bind_event *)Py_NewRef(OBJECT(use->begin));
     span->end = (struct bind_event *)Py_NewRef(OBJECT(use->end));
     span->state = self->state;
@@ -333,6 +400,8 @@ static PyType_Spec spec = {
 int bind_event_span_ready(PyObject *module, struct bind_state *state)
 {
     state->span = bind_type(module, &span_spec, "Span");
-    state->spans = state->span ? bind_type(module, &spec, "Spans") : NULL;
+    if (!state->span || add_span_methods(module, state->span))
+        return -1;
+    state->spans = bind_type(module, &spec, "Spans");
     return state->spans ? 0 : -1;
 }

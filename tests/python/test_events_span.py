@@ -1,5 +1,7 @@
 """Spans: two events around a block."""
 
+from contextlib import ExitStack
+
 import pytest
 from event_decoder import event_types, snapshot, values
 
@@ -84,3 +86,20 @@ def test_long_values_of_a_span(trace):
         with trace.span("parse", a="x" * 5000, b=b"y" * 6000):
             pass
     assert values(trace, "parse:begin")[1]["b"] == b"y" * 6000
+
+
+def test_spans_in_an_exit_stack(trace):
+    with ExitStack() as stack:
+        one = stack.enter_context(trace.span("one"))
+        stack.enter_context(trace.span("two"))
+        assert one.active
+    assert not one.active
+    assert type(one).__exit__ is type(one).__dict__["__exit__"]
+    with pytest.raises(rchan.WrongType, match="with block"):
+        one(1)
+    with pytest.raises(rchan.WrongType, match="with block"):
+        one(x=1)
+    with pytest.raises(TypeError):
+        type(one).__enter__()
+    names = [event.name for event in snapshot(trace.channel)]
+    assert names == ["one:begin", "two:begin", "two:end", "one:end"]
