@@ -154,7 +154,7 @@ def main() -> int:
         rchan.Tracer("monotonic", parent, overwrite=True, clock="monotonic") as slow,
     ):
         print(
-            f"  clock     {trace.channel._clock[0] == 2 and 'CPU counter' or 'CLOCK_MONOTONIC'}\n"
+            f"  clock     {(trace.channel._clock[0] == 2 and 'CPU counter') or 'CLOCK_MONOTONIC'}\n"
         )
         rounds, loops = options.rounds, options.loops
         found["An event"] = one_process(trace, slow, rounds, loops)
