@@ -22,7 +22,7 @@ struct bind_reservation;
 struct bind_state {
     PyObject *errors; /* the module rchan.errors; NULL before set_errors */
     PyTypeObject *attachment, *bell, *books, *buffer, *channel, *memory, *reservation, *subbuf;
-    PyTypeObject *arena, *copy, *tap;
+    PyTypeObject *arena, *copy, *tap, *event, *span, *spans;
     struct bind_reservation *spare; /* memory of a dead one: reserve() allocates nothing */
     rchan_abytes spare_arena;       /* a dead arena's pages; its length is in the first word */
 };
@@ -38,6 +38,8 @@ int bind_books_ready(PyObject *module, struct bind_state *state);
 int bind_buffer_ready(PyObject *module, struct bind_state *state);
 int bind_channel_ready(PyObject *module, struct bind_state *state);
 int bind_copy_ready(PyObject *module, struct bind_state *state);
+int bind_event_ready(PyObject *module, struct bind_state *state);
+int bind_event_span_ready(PyObject *module, struct bind_state *state);
 int bind_memory_ready(PyObject *module, struct bind_state *state);
 int bind_reservation_ready(PyObject *module, struct bind_state *state);
 int bind_subbuf_ready(PyObject *module, struct bind_state *state);
@@ -60,6 +62,8 @@ PyObject *bind_raise(struct bind_state *state, const char *name, int number, con
 /* Raise what a core call reported; `raised` (stolen, may be NULL): what create_buf_file raised. */
 PyObject *bind_raise_core(struct bind_state *state, const struct rchan_error *error,
                           PyObject *raised);
+/* Raise what forbids a write; false: nothing does, it was stored or dropped. */
+bool bind_refused(struct bind_state *state, enum rchan_outcome outcome);
 /* Raise what a core call returned (-errno) about one buffer. */
 PyObject *bind_raise_result(struct bind_state *state, int64_t result, uint32_t index);
 /* Take the pending exception: a normalized instance with its traceback. */
@@ -196,8 +200,15 @@ PyObject *bind_channel_bell(PyObject *self, PyObject *unused);
 PyObject *bind_buffer_bell(PyObject *self, PyObject *unused);
 PyObject *bind_buffer_wait(PyObject *self, PyObject *args, PyObject *names);
 PyObject *bind_channel_wait_taps(PyObject *self, PyObject *args);
+PyObject *bind_channel_metadata(PyObject *self, PyObject *offset);
+PyObject *bind_channel_append_metadata(PyObject *self, PyObject *args);
+PyObject *bind_channel_get_clock(PyObject *self, void *closure);
+PyObject *bind_channel_get_events(PyObject *self, void *closure);
 extern PyGetSetDef bind_channel_properties[];
 extern PyGetSetDef bind_buffer_properties[];
+
+/* The module's function moment(). */
+PyObject *bind_moment(PyObject *module, PyObject *unused);
 
 /* ---- hooks and the interpreter lock ---- */
 

@@ -1,4 +1,5 @@
 /* The properties of Buffer. */
+#include "../core/packet.h"
 #include "binding.h"
 
 #include <errno.h>
@@ -11,8 +12,10 @@ enum fact {
     FINALIZED,
     FULL,
     INDEX,
+    LAST_STAMP,
     N_SUBBUFS,
     OFFSET,
+    PACKETS_BEGUN,
     SUBBUF_SIZE,
     SUBBUFS_CONSUMED,
     SUBBUFS_PRODUCED,
@@ -72,6 +75,10 @@ static uint64_t number(struct rchan_buffer *core, enum fact fact)
     switch (fact) {
     case ALLOC_SIZE:
         return channel->alloc_size;
+    case LAST_STAMP:
+        return rchan_load(&core->block->last_stamp);
+    case PACKETS_BEGUN:
+        return rchan_packets_begun(core, head(core));
     case BYTES_CONSUMED:
         return rchan_head_offset(channel, tail(core));
     case EARLY_BYTES:
@@ -196,6 +203,8 @@ PyGetSetDef bind_buffer_properties[] = {
     NUMBER("bytes_consumed", BYTES_CONSUMED, "inside the sub-buffer that is being read"),
     NUMBER("offset", OFFSET, "bytes used in the current sub-buffer; subbuf_size + 1: full"),
     NUMBER("early_bytes", EARLY_BYTES, "bytes finished before the buffer had a file"),
+    NUMBER("_last_stamp", LAST_STAMP, "no event or packet of it is later; 0: plain records"),
+    NUMBER("_packets_begun", PACKETS_BEGUN, "number of the packet after the newest"),
     NUMBER("_wake_epoch", WAKE_EPOCH, "wake-ups of sleepers so far"),
     TRUTH("_wake_asked", WAKE_ASKED, "a wake-up is owed"),
     TRUTH("finalized", FINALIZED, "nothing will be written any more"),

@@ -9,10 +9,7 @@
 
 static PyObject *write_refused(struct bind_channel *self, enum rchan_outcome outcome)
 {
-    if (outcome == RCHAN_CORRUPT)
-        return bind_raise(self->state, "CorruptChannel", EBADMSG,
-                          "the channel's memory holds impossible values: remove the channel");
-    return Py_NewRef(Py_False);
+    return bind_refused(self->state, outcome) ? NULL : Py_NewRef(Py_False);
 }
 
 typedef enum rchan_outcome (*write_function)(struct rchan_channel *, int64_t, const void *,
@@ -292,6 +289,10 @@ static PyMethodDef methods[] = {
     {"_prepare", bind_channel_prepare, METH_O, "_prepare(cpu): the CPU's buffer, made if need be."},
     {"_buffers", bind_channel_buffers, METH_NOARGS, "All buffers that exist, by index."},
     {"_producers", bind_channel_producers, METH_NOARGS, "Process ids of the attachments."},
+    {"_metadata", bind_channel_metadata, METH_O,
+     "_metadata(offset): what describes the events, from there on."},
+    {"_append_metadata", bind_channel_append_metadata, METH_VARARGS,
+     "_append_metadata(length, bytes): False if it is not that long any more."},
     {"_run_wakeups", bind_channel_run_wakeups, METH_NOARGS, "Do the wake-ups that were put off."},
     {0},
 };

@@ -55,11 +55,12 @@ enum {
     MODE,
     CPUS,
     HOOKS,
+    STAMPS,
     CREATE_ARGUMENTS
 };
-static const char *const create_names[] = {"directory", "base",      "subbuf_size",
-                                           "n_subbufs", "n_buffers", "overwrite",
-                                           "mode",      "cpus",      "hooks"};
+static const char *const create_names[] = {"directory", "base",      "subbuf_size", "n_subbufs",
+                                           "n_buffers", "overwrite", "mode",        "cpus",
+                                           "hooks",     "stamps"};
 
 /* What the options point to. */
 struct owned {
@@ -109,6 +110,24 @@ static bool get_cpus(struct bind_state *state, PyObject *from, struct owned *own
     return true;
 }
 
+/* (clock, Hz): a channel for events. None or NULL: for plain records. */
+static bool get_stamps(PyObject *from, struct rchan_options *options)
+{
+    unsigned clock;
+    unsigned long long frequency;
+    if (!from || from == Py_None)
+        return true;
+    if (!PyArg_ParseTuple(from, "IK", &clock, &frequency))
+        return false;
+    if (clock != RCHAN_STAMP_MONOTONIC && clock != RCHAN_STAMP_COUNTER) {
+        PyErr_SetString(PyExc_ValueError, "no such clock");
+        return false;
+    }
+    options->stamp_clock = clock;
+    options->stamp_frequency = frequency;
+    return true;
+}
+
 static bool get_options(struct bind_state *state, PyObject **values, struct owned *owned,
                         struct rchan_options *options)
 {
@@ -118,7 +137,7 @@ static bool get_options(struct bind_state *state, PyObject **values, struct owne
         !bind_get_u64(state, values[SUBBUF_SIZE], "subbuf_size", &options->subbuf_size) ||
         !bind_get_u64(state, values[N_SUBBUFS], "n_subbufs", &options->n_subbufs) ||
         !bind_get_u64(state, values[N_BUFFERS], "n_buffers", &options->n_buffers) ||
-        !bind_get_u64(state, values[MODE], "mode", &mode) ||
+        !bind_get_u64(state, values[MODE], "mode", &mode) || !get_stamps(values[STAMPS], options) ||
         !get_cpus(state, values[CPUS], owned, options))
         return false;
     options->directory = PyBytes_AsString(owned->directory);
@@ -154,7 +173,7 @@ PyObject *bind_channel_create(PyObject *type, PyTypeObject *defining, PyObject *
     PyObject *values[CREATE_ARGUMENTS] = {0}, *raised = NULL;
     struct bind_channel *self = NULL;
     struct rchan_channel *core = NULL;
-    if (bind_parse("_create", create_names, CREATE_ARGUMENTS, CREATE_ARGUMENTS, args, n_args, names,
+    if (bind_parse("_create", create_names, STAMPS, CREATE_ARGUMENTS, args, n_args, names,
                    values) &&
         get_options(state, values, &owned, &options))
         self = new_channel(type, state, values[HOOKS]);

@@ -335,7 +335,7 @@ static int set_wakeup(PyObject *object, PyObject *value, void *closure)
     struct rchan_channel *core = bind_channel_open(SELF(object));
     if (!core || !value || !bind_get_u64(SELF(object)->state, value, "wakeup", &mode))
         return -1;
-    if (rchan_wakeup_set(core, (uint32_t)mode & ~(uint32_t)RCHAN_GATE_SHUT))
+    if (rchan_wakeup_set(core, (uint32_t)mode & ~(uint32_t)RCHAN_GATE_FIXED))
         return 0;
     bind_raise(SELF(object)->state, "CorruptChannel", EBADMSG,
                "somebody keeps changing the channel's gate word: its memory is damaged");
@@ -372,6 +372,11 @@ PyGetSetDef bind_channel_properties[] = {
     TRUTH("overwrite", OVERWRITE, NULL, "the newest records are kept, not the oldest"),
     TRUTH("_defer_wakeups", DEFER_WAKEUPS, set_truth, NULL),
     {"_wakeup", get_wakeup, set_wakeup, "when readers are woken: bits of the gate", NULL},
+    {"events", bind_channel_get_events, NULL,
+     "it holds typed events (see rchan.Tracer), not plain records", NULL},
+    {"_clock", bind_channel_get_clock, NULL,
+     "(clock, base, Hz, anchor: stamp, monotonic and real time; uuid, same boot); None: plain",
+     NULL},
     {"closed", get_closed, NULL, "close or detach was called", NULL},
     {"base", get_base, NULL, "the channel's name; None: buffer-only", NULL},
     {"directory", get_directory, NULL, "absolute path", NULL},

@@ -134,3 +134,15 @@ PyObject *bind_raise_result(struct bind_state *state, int64_t result, uint32_t i
                           strerror((int)-result));
     }
 }
+
+bool bind_refused(struct bind_state *state, enum rchan_outcome outcome)
+{
+    if (outcome == RCHAN_CORRUPT)
+        bind_raise(state, "CorruptChannel", EBADMSG,
+                   "the channel's memory holds impossible values: remove the channel");
+    else if (outcome == RCHAN_NOT_PLAIN)
+        bind_raise(state, "WrongChannel", EINVAL,
+                   "this channel holds typed events, not plain records (or the reverse): write to "
+                   "it through rchan.Tracer");
+    return outcome == RCHAN_CORRUPT || outcome == RCHAN_NOT_PLAIN;
+}

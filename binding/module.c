@@ -64,6 +64,8 @@ static PyMethodDef functions[] = {
     {"set_errors", set_errors, METH_O, "The module whose classes failures are raised as."},
     {"remove", remove_channel, METH_VARARGS,
      "remove(directory, base): the channel's files, also of a damaged one."},
+    {"moment", bind_moment, METH_NOARGS,
+     "(CPU's counter, monotonic ns, real time ns) at one moment."},
     {"now_ns", now_ns, METH_NOARGS, "The clock of every time stamp, in nanoseconds."},
     {0},
 };
@@ -104,7 +106,8 @@ static int module_exec(PyObject *module)
     return bind_arena_ready(module, state) || bind_attachment_ready(module, state) ||
            bind_bell_ready(module, state) || bind_books_ready(module, state) ||
            bind_buffer_ready(module, state) || bind_channel_ready(module, state) ||
-           bind_copy_ready(module, state) || bind_memory_ready(module, state) ||
+           bind_copy_ready(module, state) || bind_event_ready(module, state) ||
+           bind_event_span_ready(module, state) || bind_memory_ready(module, state) ||
            bind_reservation_ready(module, state) || bind_subbuf_ready(module, state) ||
            bind_tap_ready(module, state);
 }
@@ -122,6 +125,9 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->memory);
     Py_VISIT(state->reservation);
     Py_VISIT(state->copy);
+    Py_VISIT(state->event);
+    Py_VISIT(state->span);
+    Py_VISIT(state->spans);
     Py_VISIT(state->subbuf);
     Py_VISIT(state->tap);
     if (state->spare)
@@ -142,6 +148,9 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->memory);
     Py_CLEAR(state->reservation);
     Py_CLEAR(state->copy);
+    Py_CLEAR(state->event);
+    Py_CLEAR(state->span);
+    Py_CLEAR(state->spans);
     Py_CLEAR(state->subbuf);
     Py_CLEAR(state->tap);
     bind_reservation_free_spare(state);

@@ -87,12 +87,9 @@ PyObject *bind_reserve(struct bind_channel *channel, int64_t cpu, uint64_t lengt
     bind_channel_enter(channel);
     enum rchan_outcome outcome = rchan_reserve(core, cpu, length, &self->place);
     bool granted = outcome == RCHAN_STORED && self->place.buffer;
-    bool failed = outcome == RCHAN_CORRUPT || (granted && !begin(self, channel, core));
+    bool failed = granted && !begin(self, channel, core);
     bind_channel_leave(channel);
-    if (outcome == RCHAN_CORRUPT)
-        bind_raise(channel->state, "CorruptChannel", EBADMSG,
-                   "the channel's memory holds impossible values: remove the channel");
-    if (failed)
+    if (bind_refused(channel->state, outcome) || failed)
         Py_CLEAR(self);
     return OBJECT(self);
 }

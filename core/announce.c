@@ -98,7 +98,7 @@ void rchan_announce_switch(struct rchan_buffer *buffer, struct rchan_notice *not
 
 uint32_t rchan_wakeup_mode(const struct rchan_channel *channel)
 {
-    return rchan_load(&channel->header->gate) & ~(uint32_t)RCHAN_GATE_SHUT;
+    return rchan_load(&channel->header->gate) & ~(uint32_t)RCHAN_GATE_FIXED;
 }
 
 bool rchan_wakeup_set(struct rchan_channel *channel, uint32_t mode)
@@ -107,7 +107,7 @@ bool rchan_wakeup_set(struct rchan_channel *channel, uint32_t mode)
     bool set = false;
     for (int tries = 0; tries < TRIES && !set; tries++) {
         uint32_t before = rchan_load(gate);
-        set = rchan_swap_half(gate, before, (before & RCHAN_GATE_SHUT) | mode);
+        set = rchan_swap_half(gate, before, (before & RCHAN_GATE_FIXED) | mode);
     }
     for (uint32_t i = 0; i < channel->n_buffers; i++)
         if (rchan_bit(channel->header->present, i))

@@ -52,6 +52,10 @@ static int check_header(const struct rchan_header *header, uint64_t file_size, c
     block = (block + RCHAN_PAGE - 1) / RCHAN_PAGE * RCHAN_PAGE;
     if (header->block_size != block || header->n_slots != RCHAN_MAX_SLOTS)
         return corrupt(error, base, "its sizes do not fit its geometry");
+    if (header->flags & RCHAN_PACKETS &&
+        (header->subbuf_size < RCHAN_SMALLEST_PACKET ||
+         header->stamp_clock - RCHAN_STAMP_MONOTONIC > 1 || header->metadata_offset > file_size))
+        return corrupt(error, base, "its description of events is impossible");
     if (RCHAN_BLOCKS_OFFSET + header->n_buffers * block > file_size)
         return corrupt(error, base, "it is truncated");
     if (strncmp(header->base, base, sizeof header->base) != 0)
@@ -113,6 +117,8 @@ static struct rchan_channel *handle_from(const char *path, const char *base, int
         .n_subbufs = header.n_subbufs,
         .n_buffers = header.n_buffers,
         .flags = header.flags,
+        .stamp_clock = header.stamp_clock,
+        .stamp_base = header.stamp_base,
         .owner_wait_us = header.owner_wait_us > 1000000 ? 1000000 : header.owner_wait_us,
         .mode = file->st_mode & 0777,
     };

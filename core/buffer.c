@@ -7,7 +7,7 @@
 #include "announce.h"
 #include "books.h"
 #include "clock.h"
-#include "cpu.h"
+#include "fast.h"
 #include "growth.h"
 #include "notice.h"
 #include "owner.h"
@@ -180,7 +180,7 @@ static enum rchan_outcome make_room(struct rchan_buffer *buffer, uint64_t length
     uint32_t forks = channel->fork_count;
     if (rchan_load(&channel->header->gate) & RCHAN_GATE_SHUT)
         return drop(buffer, RCHAN_DROP_DISABLED, length);
-    if (length > channel->subbuf_size)
+    if (length > channel->subbuf_size - channel->packet_header)
         return drop(buffer, RCHAN_DROP_TOO_BIG, length);
     if (!rchan_load(&block->begun))
         rchan_start_first(buffer, notice);
@@ -247,20 +247,6 @@ static enum rchan_outcome reserve_owned(struct rchan_buffer *buffer, uint64_t le
     return RCHAN_STORED;
 }
 
-static inline struct rchan_buffer *fast_buffer(struct rchan_channel *channel, int64_t cpu)
-{
-    uint64_t index = cpu < 0 ? (uint64_t)rchan_current_cpu() : (uint64_t)cpu;
-    if (rchan_unlikely(index >= channel->n_buffers))
-        index %= channel->n_buffers;
-    struct rchan_buffer *buffer = &channel->buffers[index];
-    uint64_t ours = rchan_load(&channel->owner_value);
-    /* buffer.mapped: pairs with buffer.map */
-    if (rchan_unlikely(!ours || !rchan_load_acquire(&buffer->data)))
-        return NULL;
-    /* write.take: pairs with word.give */
-    return rchan_likely(rchan_take_word(&buffer->block->owner, 0, ours)) ? buffer : NULL;
-}
-
 static enum rchan_outcome own_for_record(struct rchan_channel *channel, int64_t cpu,
                                          uint64_t length, struct rchan_buffer **buffer)
 {
@@ -276,7 +262,15 @@ enum rchan_outcome rchan_reserve(struct rchan_channel *channel, int64_t cpu, uin
                                  struct rchan_reservation *place)
 {
     memset(place, 0, sizeof *place);
-    struct rchan_buffer *buffer = fast_buffer(channel, cpu);
+    return channel->packet_header ? RCHAN_NOT_PLAIN
+                                  : rchan_reserve_any(channel, cpu, length, place);
+}
+
+enum rchan_outcome rchan_reserve_any(struct rchan_channel *channel, int64_t cpu, uint64_t length,
+                                     struct rchan_reservation *place)
+{
+    memset(place, 0, sizeof *place);
+    struct rchan_buffer *buffer = rchan_fast_buffer(channel, cpu);
     if (!buffer) {
         enum rchan_outcome outcome = own_for_record(channel, cpu, length, &buffer);
         if (outcome != RCHAN_STORED)
@@ -317,6 +311,10 @@ static enum rchan_outcome write_owned(struct rchan_buffer *buffer, const void *d
                                       uint64_t length, bool announce)
 {
     struct rchan_reservation place = {0};
+    if (buffer->channel->packet_header) {
+        rchan_word_give(&buffer->block->owner);
+        return RCHAN_NOT_PLAIN;
+    }
     enum rchan_outcome outcome = reserve_owned(buffer, length, &place);
     if (outcome != RCHAN_STORED)
         return outcome;
@@ -330,6 +328,8 @@ static enum rchan_outcome write_slow(struct rchan_channel *channel, int64_t cpu,
                                      uint64_t length, bool announce)
 {
     struct rchan_buffer *buffer;
+    if (channel->packet_header)
+        return RCHAN_NOT_PLAIN;
     enum rchan_outcome outcome = own_for_record(channel, cpu, length, &buffer);
     return outcome == RCHAN_STORED ? write_owned(buffer, data, length, announce) : outcome;
 }
@@ -337,22 +337,12 @@ static enum rchan_outcome write_slow(struct rchan_channel *channel, int64_t cpu,
 enum rchan_outcome rchan_write_and_wake(struct rchan_channel *channel, int64_t cpu,
                                         const void *data, uint64_t length)
 {
-    struct rchan_buffer *buffer = fast_buffer(channel, cpu);
+    struct rchan_buffer *buffer = rchan_fast_buffer(channel, cpu);
     return buffer ? write_owned(buffer, data, length, true)
                   : write_slow(channel, cpu, data, length, true);
 }
 
 /* ---- the fast path ---- */
-
-/* Room in the sub-buffer that is being filled, gate open, not the first record in it? */
-static inline bool fast_room(const struct rchan_channel *channel, const struct rchan_buffer *buffer,
-                             uint64_t head, uint64_t length)
-{
-    uint64_t offset = head & channel->offset_mask;
-    return length - 1 < channel->subbuf_size && offset && offset + length <= channel->subbuf_size &&
-           head >> channel->shift == buffer->cached_produced && buffer->cached_subbuf &&
-           !(rchan_load(&channel->header->gate) & RCHAN_GATE_SLOW);
-}
 
 /* Would asking the client or looking for room change nothing? */
 static inline bool still_full(const struct rchan_channel *channel, struct rchan_block *block,
@@ -383,22 +373,15 @@ static inline enum rchan_outcome refuse_fast(struct rchan_buffer *buffer, uint64
 enum rchan_outcome rchan_write(struct rchan_channel *channel, int64_t cpu, const void *data,
                                uint64_t length)
 {
-    struct rchan_buffer *buffer = fast_buffer(channel, cpu);
+    struct rchan_buffer *buffer = rchan_fast_buffer(channel, cpu);
     if (rchan_unlikely(!buffer))
         return write_slow(channel, cpu, data, length, false);
     struct rchan_block *block = buffer->block;
     uint64_t head = rchan_load(&block->head);
-    if (rchan_likely(fast_room(channel, buffer, head, length))) {
+    if (rchan_likely(rchan_fast_room(channel, buffer, head, length, RCHAN_GATE_SLOW))) {
         TESTPOINT("write: fast owner taken");
-        memcpy(buffer->cached_subbuf + (head & channel->offset_mask), data, length);
-        TESTPOINT("write: fast copied");
-        rchan_store(&block->pending,
-                    rchan_load(&block->pending) + (UINT64_C(1) << channel->shift) + length);
-        TESTPOINT("write: fast pending stored");
-        /* write.head: pairs with books.head, read.head, poll.head */
-        rchan_store_release(&block->head, head + length);
-        TESTPOINT("write: fast committed");
-        rchan_word_give(&block->owner);
+        memcpy(rchan_fast_place(buffer, head), data, length);
+        rchan_fast_commit(buffer, head, length);
         return RCHAN_STORED;
     }
     enum rchan_outcome refusal = refuse_fast(buffer, head, length);

@@ -14,6 +14,7 @@
 #include "handles.h"
 #include "kept.h"
 #include "owner.h"
+#include "stamp.h"
 #include "testpoint.h"
 
 enum { DEFAULT_OWNER_WAIT_US = 10000 };
@@ -69,6 +70,9 @@ struct rchan_channel *rchan_handle_new(const char *directory, const char *base,
     channel->n_subbufs = shape->n_subbufs;
     channel->n_buffers = shape->n_buffers;
     channel->flags = shape->flags;
+    channel->packet_header = shape->flags & RCHAN_PACKETS ? sizeof(struct rchan_packet) : 0;
+    channel->stamp_clock = shape->stamp_clock;
+    channel->stamp_base = shape->stamp_base;
     channel->owner_wait_us = shape->owner_wait_us;
     channel->mode = shape->mode;
     channel->full = (uint64_t)shape->subbuf_size + 1;
@@ -84,6 +88,7 @@ struct rchan_channel *rchan_handle_new(const char *directory, const char *base,
         channel->hooks = *hooks;
     pthread_mutex_init(&channel->making, NULL);
     rchan_kept_init(channel);
+    pthread_mutex_init(&channel->appending, NULL);
     for (uint32_t i = 0; i < shape->n_buffers; i++) {
         channel->buffers[i].channel = channel;
         channel->buffers[i].index = i;
@@ -145,7 +150,7 @@ void rchan_channel_detach(struct rchan_channel *channel)
 
 /* ---- create ---- */
 
-static void fill_header(struct rchan_channel *channel)
+static void fill_header(struct rchan_channel *channel, uint64_t frequency)
 {
     struct stat made;
     struct rchan_header *header = channel->header;
@@ -166,16 +171,20 @@ static void fill_header(struct rchan_channel *channel)
     header->clock_id = CLOCK_MONOTONIC;
     header->creator_pid = (uint32_t)getpid();
     memcpy(header->base, channel->base, sizeof header->base);
+    header->metadata_offset = channel->map_size;
+    if (channel->packet_header)
+        rchan_stamp_start(channel, frequency);
 }
 
 /* The control file, whole but without a name. */
-static int make_control(struct rchan_channel *channel, int directory, struct rchan_error *error)
+static int make_control(struct rchan_channel *channel, int directory, uint64_t frequency,
+                        struct rchan_error *error)
 {
     channel->fd = rchan_file_make(directory, "the control file", channel->map_size,
                                   RCHAN_BLOCKS_OFFSET, channel->mode, error);
     if (channel->fd < 0 || rchan_handle_map(channel, error))
         return -1;
-    fill_header(channel);
+    fill_header(channel, frequency);
     if (rchan_handle_join(channel, error))
         return -1;
     rchan_store(&channel->header->changer, rchan_load(&channel->owner_value));
@@ -235,7 +244,7 @@ static void unmake(struct rchan_channel *channel, int directory)
 static int make_all(struct rchan_channel *channel, int directory,
                     const struct rchan_options *options, struct rchan_error *error)
 {
-    if (make_control(channel, directory, error))
+    if (make_control(channel, directory, options->stamp_frequency, error))
         return -1;
     if (channel->named && rchan_control_link(channel, directory, channel->base, error))
         return -1;
@@ -260,6 +269,10 @@ static int check_options(const struct rchan_options *options, struct rchan_error
                           strlen(options->base));
     if (!options->n_cpus)
         return rchan_fail(error, RCHAN_FAIL_GEOMETRY, EINVAL, "a channel needs at least one CPU");
+    if (options->stamp_clock && options->subbuf_size < RCHAN_SMALLEST_PACKET)
+        return rchan_fail(error, RCHAN_FAIL_GEOMETRY, EINVAL,
+                          "subbuf_size is %llu: events need at least %u",
+                          (unsigned long long)options->subbuf_size, RCHAN_SMALLEST_PACKET);
     return 0;
 }
 
@@ -276,7 +289,9 @@ struct rchan_channel *rchan_channel_create(const struct rchan_options *options,
         .subbuf_size = (uint32_t)options->subbuf_size,
         .n_subbufs = (uint32_t)options->n_subbufs,
         .n_buffers = (uint32_t)options->n_buffers,
-        .flags = options->overwrite ? RCHAN_OVERWRITE : 0,
+        .flags =
+            (options->overwrite ? RCHAN_OVERWRITE : 0) | (options->stamp_clock ? RCHAN_PACKETS : 0),
+        .stamp_clock = options->stamp_clock,
         .owner_wait_us = options->owner_wait_us ? options->owner_wait_us : DEFAULT_OWNER_WAIT_US,
         .mode = options->mode,
     };

@@ -14,7 +14,9 @@ struct rchan_options {
     mode_t mode;          /* of the files, such as 0600 */
     const uint32_t *cpus; /* get their buffers at once */
     uint32_t n_cpus;
-    uint32_t owner_wait_us; /* 0: 10,000 */
+    uint32_t owner_wait_us;   /* 0: 10,000 */
+    uint32_t stamp_clock;     /* RCHAN_STAMP_NONE: plain records; else an event channel */
+    uint64_t stamp_frequency; /* Hz, as far as known now */
     struct rchan_hooks hooks;
 };
 

@@ -66,6 +66,9 @@ struct rchan_channel {
     uint32_t n_buffers;
     uint32_t shift;
     uint32_t flags;
+    uint32_t packet_header; /* bytes at the start of each sub-buffer; 0: no event channel */
+    uint32_t stamp_clock;
+    uint64_t stamp_base;
     /* the rest */
     uint32_t owner_wait_us;
     uint32_t fork_count; /* forks since the attachment was made; a reservation keeps its own */
@@ -88,7 +91,8 @@ struct rchan_channel {
     char base[256]; /* "" while buffer-only */
     pthread_mutex_t
         making; /* buffers come into being one at a time; only ever tried, never waited for */
-    pthread_mutex_t ringing; /* guards kept_bells; only ever tried, too */
+    pthread_mutex_t ringing;   /* guards kept_bells; only ever tried, too */
+    pthread_mutex_t appending; /* to the metadata; only ever tried */
     struct rchan_kept_bell kept_bells[RCHAN_KEPT_BELLS]; /* of bells 0, 1, ... */
     uint64_t make_again_ns;                              /* after a failure: not before then */
     struct rchan_channel *next, **prev_next;             /* list of attachments, for fork */
@@ -125,7 +129,8 @@ enum rchan_outcome {
     RCHAN_DROPPED_TOO_BIG,
     RCHAN_DROPPED_DISABLED,
     RCHAN_DROPPED_CONTENDED,
-    RCHAN_CORRUPT, /* the mapping holds impossible values: nothing was done */
+    RCHAN_NOT_PLAIN, /* a record for an event channel, or the reverse: nothing was done */
+    RCHAN_CORRUPT,   /* the mapping holds impossible values: nothing was done */
 };
 
 static inline uint64_t rchan_head_produced(const struct rchan_channel *channel, uint64_t word)

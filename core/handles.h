@@ -5,7 +5,8 @@
 #include "handle.h"
 
 struct rchan_shape {
-    uint32_t subbuf_size, n_subbufs, n_buffers, flags, owner_wait_us;
+    uint32_t subbuf_size, n_subbufs, n_buffers, flags, owner_wait_us, stamp_clock;
+    uint64_t stamp_base;
     mode_t mode;
 };
 

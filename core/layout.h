@@ -11,7 +11,10 @@
  *   |   meta[n], 2 lines each  |
  *   +--------------------------+ + block_size
  *   | block of buffer 1 ...    |
+ *   +--------------------------+ metadata_offset
+ *   | schemas of events        |   (event channels; the file grows with them)
  *
+ * Each sub-buffer of an event channel begins with a struct rchan_packet: docs/events-format.md.
  * Zeroed memory is a valid, empty table, block and buffer. A change to any of this
  * is a new RCHAN_ABI_VERSION. docs/protocol.md says who may write which word.
  */
@@ -25,7 +28,7 @@
 #include "atomics.h"
 
 #define RCHAN_MAGIC UINT64_C(0x314e414843524cff) /* ff "LRCHAN1", little-endian */
-#define RCHAN_ABI_VERSION 1u
+#define RCHAN_ABI_VERSION 2u
 #define RCHAN_BYTE_ORDER_MARK UINT32_C(0x01020304)
 
 #define RCHAN_CACHE_LINE 64u
@@ -38,6 +41,7 @@
 #define RCHAN_LOCK_BASE (INT64_C(1) << 40)      /* slot k locks byte LOCK_BASE + k of app.chan */
 #define RCHAN_REMOVE_LOCK (RCHAN_LOCK_BASE - 1) /* whoever takes the control file's name away */
 #define RCHAN_BELL_LOCK (RCHAN_LOCK_BASE - 2)   /* whoever makes a bell, or removes a dead one's */
+#define RCHAN_METADATA_LOCK (RCHAN_LOCK_BASE - 3) /* whoever adds to the metadata */
 
 /* header.state. CHANGING: being created, given late files, or removed */
 enum { RCHAN_CHANGING = 0, RCHAN_LIVE = 1 };
@@ -47,13 +51,18 @@ enum {
     RCHAN_GATE_FINALIZED = 2,
     RCHAN_GATE_SHUT = RCHAN_GATE_DISABLED | RCHAN_GATE_FINALIZED,
     RCHAN_GATE_ANNOUNCE = 4, /* after `gate >> RCHAN_GATE_COUNT_SHIFT` records (or bytes) as well */
-    RCHAN_GATE_SLOW = RCHAN_GATE_SHUT | RCHAN_GATE_ANNOUNCE,
-    RCHAN_GATE_NEVER = 8, /* not even at switches */
+    RCHAN_GATE_NEVER = 8,    /* not even at switches */
     RCHAN_GATE_BYTES = 16,
+    RCHAN_GATE_PACKETS = 32, /* an event channel, always: nobody else writes to it */
+    RCHAN_GATE_SLOW_EVENT = RCHAN_GATE_SHUT | RCHAN_GATE_ANNOUNCE,
+    RCHAN_GATE_SLOW = RCHAN_GATE_SLOW_EVENT | RCHAN_GATE_PACKETS,
+    RCHAN_GATE_FIXED = RCHAN_GATE_SHUT | RCHAN_GATE_PACKETS, /* no part of the wake-up mode */
 };
 #define RCHAN_GATE_COUNT_SHIFT 8
 /* header.flags */
-enum { RCHAN_OVERWRITE = 1 };
+enum { RCHAN_OVERWRITE = 1, RCHAN_PACKETS = 2 };
+/* header.stamp_clock: what stamps count. The CPU's counter: TSC, or CNTVCT_EL0 */
+enum { RCHAN_STAMP_NONE, RCHAN_STAMP_MONOTONIC, RCHAN_STAMP_COUNTER };
 /* the owner-counted drop causes; "contended" is counted without the owner word */
 enum {
     RCHAN_DROP_FULL,
@@ -105,7 +114,18 @@ struct rchan_header {
     rchan_a32 bell_limit;                      /* bells below it may be there */
     rchan_a32 bells[RCHAN_MAX_BELLS];          /* times armed << 1 | armed */
     rchan_a32 bells_made[RCHAN_MAX_BELLS];     /* FIFOs that this bell has had */
-    uint8_t reserved3[508];
+    uint32_t stamp_clock;
+    /* event channels: written before the file has a name, then constant */
+    uint64_t stamp_base;      /* a stamp is the clock less this */
+    uint64_t stamp_frequency; /* of the clock in Hz, as its maker measured it */
+    uint64_t anchor_stamp;    /* these three are one moment */
+    uint64_t anchor_monotonic_ns;
+    uint64_t anchor_realtime_ns;
+    uint8_t uuid[16];
+    uint8_t boot_id[16]; /* the clock goes on as long as this is the machine's */
+    uint64_t metadata_offset;
+    rchan_a64 metadata_length; /* bytes that are there for good */
+    uint8_t reserved3[416];
 };
 
 struct rchan_drop {
@@ -137,15 +157,38 @@ struct rchan_meta {
     uint8_t reserved[16];
 };
 
+/* At the start of each sub-buffer of an event channel: CTF's packet header and context. */
+struct rchan_packet {
+    uint32_t magic;
+    uint32_t stream_id;
+    uint8_t uuid[16];
+    uint64_t timestamp_begin;
+    uint64_t timestamp_end;
+    uint64_t content_size; /* bits; 0: not finished */
+    uint64_t packet_size;  /* bits */
+    uint64_t packet_seq_num;
+    uint64_t events_discarded; /* of this buffer, up to timestamp_end */
+    uint64_t monotonic_ns;     /* at timestamp_begin */
+    uint32_t cpu_id;
+    uint32_t events;
+};
+
+#define RCHAN_PACKET_MAGIC UINT32_C(0xc1fc1fc1)
+#define RCHAN_EVENT_HEADER 20u /* id 2, timestamp 8, cpu 2, pid 4, tid 4 */
+#define RCHAN_SMALLEST_PACKET 256u
+#define RCHAN_METADATA_MOST (UINT64_C(1) << 30)
+
 struct rchan_block {
     /* line 0: the writer's, at every record */
     rchan_a64 owner;
     rchan_a64 head;
     rchan_a64 pending;
     rchan_a64 started;
-    rchan_a32 begun;     /* sub-buffer 0 was started (and its header reserved) */
-    rchan_a32 resetting; /* odd: a reset is under way; counts them otherwise */
-    uint8_t reserved0[24];
+    rchan_a32 begun;          /* sub-buffer 0 was started (and its header reserved) */
+    rchan_a32 resetting;      /* odd: a reset is under way; counts them otherwise */
+    rchan_a64 last_stamp;     /* no later event is earlier */
+    rchan_a64 packets_before; /* that resets have ended, and the same after the one under way */
+    rchan_a64 reset_packets;
     /* line 1: the writer's, at a switch */
     rchan_a64 total_records[2];
     rchan_a64 total_bytes[2];
@@ -193,6 +236,9 @@ static_assert(offsetof(struct rchan_header, gate) == 128, "gate has line 2");
 static_assert(offsetof(struct rchan_header, bell_limit) == 1536, "bells follow the name");
 static_assert(offsetof(struct rchan_header, wake) == 192, "wake has line 3");
 static_assert(offsetof(struct rchan_header, present) == 256, "bitmaps from line 4");
+static_assert(offsetof(struct rchan_header, stamp_base) == 3592, "event words follow the bells");
+static_assert(sizeof(struct rchan_packet) == 88, "a packet's header has no holes");
+static_assert(offsetof(struct rchan_block, packets_before) == 48, "line 0");
 static_assert(sizeof(struct rchan_meta) == 128, "meta is two lines");
 static_assert(sizeof(struct rchan_account) == 64, "an account is one line");
 static_assert(offsetof(struct rchan_block, total_records) == 64, "line 1");

@@ -12,6 +12,7 @@
 
 #include "clock.h"
 #include "kept.h"
+#include "task.h"
 #include "testpoint.h"
 
 #ifdef RCHAN_TESTPOINTS
@@ -190,6 +191,7 @@ static void renew_after_fork(struct rchan_channel *channel)
     pthread_mutex_init(&channel->making, NULL); /* its holder is in the parent */
     rchan_kept_close(channel);                  /* half changed, perhaps */
     rchan_kept_init(channel);
+    pthread_mutex_init(&channel->appending, NULL);
     for (uint32_t i = 0; i < channel->n_buffers; i++)
         channel->buffers[i].cached_subbuf = NULL; /* may have been half changed by another thread */
     if (channel->fd < 0)
@@ -214,6 +216,7 @@ static void after_fork_in_parent(void)
 static void after_fork_in_child(void)
 {
     TESTPOINT("fork: child");
+    rchan_task_forget();
     pthread_mutex_init(&attachments_lock, NULL);
     for (struct rchan_channel *channel = attachments; channel; channel = channel->next)
         renew_after_fork(channel);

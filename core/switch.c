@@ -4,6 +4,7 @@
 #include "announce.h"
 #include "books.h"
 #include "clock.h"
+#include "packet.h"
 #include "testpoint.h"
 
 /* Callbacks that are running in this thread, innermost first. */
@@ -41,7 +42,7 @@ static void touch_slot(struct rchan_block *block, uint64_t subbuf)
 bool rchan_subbuf_start_reserve(struct rchan_buffer *buffer, uint64_t length)
 {
     struct frame *frame = frame_of(buffer);
-    if (!frame || frame->full || length > UINT32_MAX ||
+    if (!frame || frame->full || buffer->channel->packet_header || length > UINT32_MAX ||
         frame->reserved + length + 2 > buffer->channel->subbuf_size)
         return false;
     if (rchan_load(&buffer->block->started) != frame->subbuf)
@@ -70,6 +71,8 @@ static void finish(struct rchan_buffer *buffer, uint64_t produced, uint64_t offs
 {
     struct rchan_channel *channel = buffer->channel;
     TESTPOINT("switch: finishing");
+    if (channel->packet_header)
+        rchan_packet_finish(buffer, produced, offset);
     finish_meta(buffer, produced, offset);
     TESTPOINT("switch: totals stored");
     /* switch.head: pairs with books.head, read.head, poll.head, read.limit, read.start,
@@ -109,9 +112,12 @@ static uint64_t start(struct rchan_buffer *buffer, uint64_t subbuf, uint64_t res
 {
     struct rchan_channel *channel = buffer->channel;
     struct rchan_block *block = buffer->block;
+    reserved += channel->packet_header;
     uint64_t head = rchan_head_word(channel, subbuf, reserved);
     touch_slot(block, subbuf);
     start_meta(buffer, subbuf);
+    if (channel->packet_header)
+        rchan_packet_begin(buffer, subbuf);
     rchan_store(&block->pending, reserved);
     buffer->cached_produced = subbuf;
     buffer->cached_subbuf =

@@ -6,6 +6,7 @@
 #include "consume.h"
 #include "notice.h"
 #include "owner.h"
+#include "packet.h"
 #include "ring.h"
 #include "switch.h"
 #include "testpoint.h"
@@ -125,6 +126,7 @@ static void finish_reset(struct rchan_buffer *buffer)
     rchan_store(&block->total_records[0], rchan_load(&block->reset_records));
     rchan_store(&block->total_bytes[0], rchan_load(&block->reset_bytes));
     rchan_store(&block->unfinished_bytes, rchan_load(&block->reset_unfinished));
+    rchan_store(&block->packets_before, rchan_load(&block->reset_packets));
     rchan_store(&block->announced, 0);
     rchan_store(&block->announced_records, rchan_load(&block->reset_records));
     rchan_store(&block->announced_bytes, rchan_load(&block->reset_bytes));
@@ -151,6 +153,7 @@ static int start_reset(struct rchan_buffer *buffer)
     uint64_t offset = rchan_head_offset(buffer->channel, at);
     rchan_store(&block->reset_unfinished, rchan_load(&block->unfinished_bytes) +
                                               (offset > buffer->channel->subbuf_size ? 0 : offset));
+    rchan_store(&block->reset_packets, rchan_packets_begun(buffer, at));
     TESTPOINT("reset: sums stored");
     /* reset.start: pairs with reset.check, books.resetting, tap.resetting */
     rchan_store_release(&block->resetting, rchan_load(&block->resetting) | 1);

@@ -21,6 +21,8 @@ from rchan.errors import (
     ChannelExists,
     ChannelNotFound,
     CorruptChannel,
+    DamagedPacket,
+    FieldError,
     GeometryError,
     IncompatibleChannel,
     NoSpace,
@@ -29,18 +31,41 @@ from rchan.errors import (
     NotPermitted,
     RchanError,
     RchanWarning,
+    SchemaConflict,
+    SchemaError,
+    SpanActive,
     SystemFailure,
     Unsupported,
+    WrongChannel,
     WrongType,
 )
 
 if _TYPE_CHECKING:
     from rchan import relay
-    from rchan._core import Attachment, Books, Buffer, Reservation, Subbuf, SubbufCopy
+    from rchan._core import Attachment, Books, Buffer, Event, Reservation, Span, Subbuf, SubbufCopy
     from rchan.buffers import BufferMap
     from rchan.callbacks import Callbacks, IsGlobal
     from rchan.catalog import ChannelInfo, list, remove
     from rchan.channel import Channel, create, open
+    from rchan.events import Tracer
+    from rchan.events.types import (
+        array,
+        bool,
+        bytes,
+        enum,
+        f32,
+        f64,
+        i8,
+        i16,
+        i32,
+        i64,
+        string,
+        text,
+        u8,
+        u16,
+        u32,
+        u64,
+    )
     from rchan.file import RelayFile, open_file
     from rchan.reader import Reader
     from rchan.snapshot import Snapshot
@@ -53,11 +78,25 @@ _core.set_errors(errors)
 # What comes from where. It is imported when it is first asked for: `import rchan` alone takes a
 # third of the time, and a program, such as the command `rchan`, waits only for what it uses.
 _MODULES = {
-    "_core": ("Attachment", "Books", "Buffer", "Reservation", "Subbuf", "SubbufCopy"),
+    "_core": (
+        "Attachment",
+        "Books",
+        "Buffer",
+        "Event",
+        "Reservation",
+        "Span",
+        "Subbuf",
+        "SubbufCopy",
+    ),
     "buffers": ("BufferMap",),
     "callbacks": ("Callbacks", "IsGlobal"),
     "catalog": ("ChannelInfo", "list", "remove"),
     "channel": ("Channel", "create", "open"),
+    "events": ("Tracer",),
+    "events.types": (
+        *("array", "bool", "bytes", "enum", "f32", "f64", "i8", "i16", "i32", "i64"),
+        *("string", "text", "u8", "u16", "u32", "u64"),
+    ),
     "file": ("RelayFile", "open_file"),
     "reader": ("Reader",),
     "snapshot": ("Snapshot",),
@@ -106,6 +145,9 @@ __all__ = [
     "ChannelStats",
     "CorruptChannel",
     "Count",
+    "DamagedPacket",
+    "Event",
+    "FieldError",
     "GeometryError",
     "IncompatibleChannel",
     "IsGlobal",
@@ -120,19 +162,41 @@ __all__ = [
     "Reader",
     "RelayFile",
     "Reservation",
+    "SchemaConflict",
+    "SchemaError",
     "Snapshot",
+    "Span",
+    "SpanActive",
     "Stats",
     "Subbuf",
     "SubbufCopy",
     "SystemFailure",
     "TakenSubbuf",
     "Tap",
+    "Tracer",
     "Unsupported",
+    "WrongChannel",
     "WrongType",
+    "array",
+    "bool",
+    "bytes",
     "create",
+    "enum",
+    "f32",
+    "f64",
+    "i8",
+    "i16",
+    "i32",
+    "i64",
     "list",
     "open",
     "open_file",
     "relay",
     "remove",
+    "string",
+    "text",
+    "u8",
+    "u16",
+    "u32",
+    "u64",
 ]

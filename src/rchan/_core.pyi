@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, final
+from typing import Any, Final, Self, TypeAlias, TypeVar, final
 
 from _typeshed import structseq
 from typing_extensions import Buffer as _Bytes
@@ -24,6 +24,56 @@ def set_errors(module: Any) -> None:
 
 def remove(directory: str, base: str) -> None: ...
 def now_ns() -> int: ...
+def moment() -> tuple[int, int, int]: ...  # CPU's counter, monotonic ns, real time ns
+
+# name, kind (index into rchan.events.types.SCALARS), bytes of a string at most, an enum's numbers,
+# elements of an array (-1: none, -2: any number)
+_Field: TypeAlias = tuple[str, int, int, dict[Any, int] | None, int]
+
+@final
+class Event:
+    """A type of events; calling it writes one. Weakly referenceable."""
+
+    @classmethod
+    def _new(
+        cls, channel: Channel, id: int, name: str, fields: tuple[_Field, ...], source: Any
+    ) -> Self: ...
+    def __call__(self, *values: Any, **named: Any) -> bool: ...
+    def emit(self, /, *values: Any) -> bool: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def id(self) -> int: ...
+    @property
+    def _source(self) -> Any: ...
+
+@final
+class Span:
+    """A span of time between two events."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def active(self) -> bool: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        value: BaseException | None = None,
+        trace: TracebackType | None = None,
+        /,
+    ) -> bool: ...
+
+@final
+class Spans:
+    """Makes spans; asks `declare` once for each name and names of fields."""
+
+    @classmethod
+    def _new(
+        cls,
+        declare: Callable[[str, tuple[str, ...], tuple[Any, ...]], tuple[Event, Event]],
+    ) -> Self: ...
+    def span(self, name: str, /, **fields: Any) -> Span: ...
 
 @final
 class Books(structseq[int], tuple[int, ...]):
@@ -116,6 +166,10 @@ class Buffer:
     def finalized(self) -> bool: ...
     @property
     def early_bytes(self) -> int: ...
+    @property
+    def _last_stamp(self) -> int: ...  # no event of it is later
+    @property
+    def _packets_begun(self) -> int: ...
     @property
     def file_size(self) -> int | None: ...  # None: no file
     @property
@@ -307,6 +361,7 @@ class Channel:
         mode: int,
         cpus: Sequence[int],
         hooks: _Hooks | None,
+        stamps: tuple[int, int] | None = None,  # an event channel's clock and Hz
     ) -> Self: ...
     @classmethod
     def _attach(cls, directory: str, base: str, hooks: _Hooks | None) -> Self: ...
@@ -331,6 +386,14 @@ class Channel:
         """Sleep until a tap has something, a buffer i with known[i] == 0 is there, or all ended."""
     def _producers(self) -> list[int]: ...  # pids of those that write, or may
     def _run_wakeups(self) -> int: ...
+    def _metadata(self, offset: int, /) -> bytes: ...
+    def _append_metadata(self, length: int, metadata: bytes, /) -> bool:
+        """False: it is not `length` bytes long any more. ChannelBusy, NoSpace."""
+    @property
+    def events(self) -> bool: ...  # it holds typed events
+    # clock (1 monotonic, 2 counter), base, Hz; anchor: stamp, monotonic, real time; uuid, same boot
+    @property
+    def _clock(self) -> tuple[int, int, int, int, int, int, bytes, bool] | None: ...
     _defer_wakeups: bool
     _wakeup: int  # rchan.wakeup knows its bits
     enabled: bool

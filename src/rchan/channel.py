@@ -2,7 +2,7 @@
 
 import warnings
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import index as _as_int
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from rchan.errors import (
     NoSuchBuffer,
     RchanWarning,
     Unsupported,
+    WrongChannel,
     WrongType,
 )
 from rchan.names import CONTROL_SUFFIX, Parent, check_base, directory
@@ -32,6 +33,8 @@ from rchan.wakeup import Wakeup, from_bits, to_bits
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer as _Bytes
+
+    from rchan._core import _Hooks
 
 _OPEN_ATTEMPTS: Final = 16
 _open_channels: "weakref.WeakSet[Channel]" = weakref.WeakSet()
@@ -337,23 +340,10 @@ def create(
     there), ChannelExists, ChannelNotFound (no such directory), NotPermitted, NoSpace,
     CallbackFailed, Unsupported, SystemFailure; then nothing is left behind.
     """
-    base = None if name is None else check_base(name)
-    subbuf_size = _number("subbuf_size", subbuf_size, 1, 2**32 - 1)
-    n_subbufs = _number("n_subbufs", n_subbufs, 1, _core.MAX_SUBBUFS)
-    if n_buffers is not None:
-        n_buffers = _number("n_buffers", n_buffers, 1, _core.MAX_BUFFERS)
-    mode = _number("mode", mode, 0, 0o777)
-    if mode & 0o600 != 0o600:
-        raise GeometryError(f"mode is {mode:#o}: it must let the owner read and write (0o600)")
     hooked = hooks(check_callbacks(callbacks))
+    base = None if name is None else check_base(name)
     where = directory(parent)
-
-    def make() -> Channel:
-        count = n_buffers or default_n_buffers()
-        return Channel._create(
-            where, base, subbuf_size, n_subbufs, count, bool(overwrite), mode, online(), hooked
-        )
-
+    make = _maker(where, base, subbuf_size, n_subbufs, overwrite, n_buffers, mode, hooked)
     if base is None or not exist_ok:
         return _adopt(make(), callbacks, private_data)
     for _ in range(_OPEN_ATTEMPTS):
@@ -369,9 +359,53 @@ def create(
     raise ChannelBusy(f"channel {base!r} comes and goes: somebody creates and removes it all along")
 
 
+def _maker(
+    where: str,
+    base: str | None,
+    subbuf_size: int,
+    n_subbufs: int,
+    overwrite: bool,
+    n_buffers: int | None,
+    mode: int,
+    hooked: "_Hooks | None",
+    stamps: tuple[int, int] | None = None,
+) -> Callable[[], Channel]:
+    """What makes the channel, its numbers checked."""
+    subbuf_size = _number("subbuf_size", subbuf_size, 1, 2**32 - 1)
+    n_subbufs = _number("n_subbufs", n_subbufs, 1, _core.MAX_SUBBUFS)
+    if n_buffers is not None:
+        n_buffers = _number("n_buffers", n_buffers, 1, _core.MAX_BUFFERS)
+    mode = _number("mode", mode, 0, 0o777)
+    if mode & 0o600 != 0o600:
+        raise GeometryError(f"mode is {mode:#o}: it must let the owner read and write (0o600)")
+    count = n_buffers or default_n_buffers()
+    given = (where, base, subbuf_size, n_subbufs, count, bool(overwrite), mode)
+    return lambda: Channel._create(*given, online(), hooked, stamps)
+
+
+def create_for_events(
+    name: str,
+    parent: Parent,
+    subbuf_size: int,
+    n_subbufs: int,
+    overwrite: bool,
+    n_buffers: int | None,
+    mode: int,
+    stamps: tuple[int, int],
+) -> Channel:
+    """Create a channel whose sub-buffers are packets of events; stamps: its clock and Hz."""
+    where, base = directory(parent), check_base(name)
+    make = _maker(where, base, subbuf_size, n_subbufs, overwrite, n_buffers, mode, None, stamps)
+    return _adopt(make(), None, None)
+
+
 def _check_same(
     joined: Channel, subbuf_size: int, n_subbufs: int, overwrite: bool, n_buffers: int | None
 ) -> None:
+    if joined.events:
+        name = joined.name
+        joined._detach()
+        raise WrongChannel(f"channel {name!r} holds typed events: open it with rchan.Tracer")
     wanted = {"subbuf_size": subbuf_size, "n_subbufs": n_subbufs, "overwrite": overwrite}
     if n_buffers is not None:
         wanted["n_buffers"] = n_buffers

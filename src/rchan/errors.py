@@ -87,6 +87,30 @@ class Unsupported(RchanError, OSError):
     _number = _errno.EOPNOTSUPP
 
 
+class WrongChannel(RchanError, ValueError):
+    """A channel of the other kind: typed events, or plain records."""
+
+
+class FieldError(RchanError, ValueError):
+    """A value that a field of an event cannot hold, or a field that no event can have."""
+
+
+class DamagedPacket(RchanError, ValueError):
+    """Bytes that are no packet of events, or not a whole one."""
+
+
+class SchemaError(RchanError, ValueError):
+    """An event type that cannot be: its name, its fields, or that it is one too many."""
+
+
+class SchemaConflict(SchemaError):
+    """Two different event types of one name in one channel."""
+
+
+class SpanActive(RchanError, RuntimeError):
+    """A span that is entered twice, or left without having been entered."""
+
+
 class WrongType(RchanError, TypeError):
     """An argument of the wrong type."""
 

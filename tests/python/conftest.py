@@ -38,6 +38,13 @@ def small(four_cpus: None) -> Iterator[rchan.Channel]:
 
 
 @pytest.fixture
+def trace(channels: Path) -> Iterator[rchan.Tracer]:
+    """A channel of events with one buffer, in overwrite mode."""
+    with rchan.Tracer("app", n_buffers=1, overwrite=True) as tracer:
+        yield tracer
+
+
+@pytest.fixture
 def open_files() -> Iterator[None]:
     """What the test opens or maps it must let go of."""
     gc.collect()

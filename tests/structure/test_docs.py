@@ -73,6 +73,15 @@ def test_the_code_of_the_readme_runs(tmp_path):
     assert "attempted=Count(records=4000, " in run_block(block, tmp_path)
 
 
+EVENTS = ("events of 3 types\n", "True\nworker(): state is no member", "/* CTF 1.8 */\n")
+
+
+@pytest.mark.parametrize("number", range(len(EVENTS)))
+def test_the_code_about_events_runs(tmp_path, number):
+    assert len(blocks_of("docs/events.md")) == len(EVENTS)
+    assert EVENTS[number] in run_block(blocks_of("docs/events.md")[number], tmp_path)
+
+
 READING = (
     "1000 records read",
     "True in time order",

@@ -10,15 +10,16 @@ from sources import ROOT, name_of, own_files
 
 # Lowest first. A file may include its own layer and those below.
 CORE = (
-    {"atomics", "clock", "copy", "cpu", "testpoint"},
+    {"atomics", "clock", "copy", "cpu", "task", "testpoint"},
     {"layout"},
     {"handle"},
     {"kept"},
-    {"owner", "wait", "files"},
+    {"owner", "stamp", "wait", "files"},
     {"books"},
     {"bell_files"},
-    {"bell", "reach", "ring"},
-    {"announce", "buffer", "consume", "growth", "notice", "poll", "switch", "tap", "turn"},
+    {"bell", "metadata", "packet", "reach", "ring"},
+    {"announce", "buffer", "consume", "event", "fast", "growth", "notice", "poll"}
+    | {"switch", "tap", "turn"},
     {"attach", "channel", "closing", "handles"},
 )
 
@@ -32,7 +33,7 @@ PACKAGE = (
     {"tap"},
     {"snapshot"},
     {"channel"},
-    {"catalog", "file", "relay"},
+    {"catalog", "events", "file", "relay"},
     {"__init__"},
     {"recorder"},
     {"cli"},

@@ -1,0 +1,99 @@
+"""LTTng-UST as a rival: a session in overwrite mode and a program in C that waits to be timed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+import native
+from ratios import Timer
+
+PROVIDER = "rchan_bench:*"
+HERE = Path(__file__).resolve().parent
+
+
+class Absent(Exception):
+    """Why there is no LTTng-UST to compare with."""
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Absent(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+def _program(build: Path) -> Path:
+    if shutil.which("lttng") is None or shutil.which("lttng-sessiond") is None:
+        raise Absent("lttng-tools is not installed")
+    try:
+        return native.compile_c(
+            build / "lttng_event",
+            [HERE / "lttng_event.c"],
+            f"-I{HERE}",
+            "-Wl,--no-as-needed",
+            "-llttng-ust",
+        )
+    except subprocess.CalledProcessError:
+        raise Absent("liblttng-ust-dev is not installed") from None
+
+
+@contextmanager
+def _session(contexts: tuple[str, ...]) -> Iterator[None]:
+    started = subprocess.run(["pgrep", "-x", "lttng-sessiond"], capture_output=True, check=False)
+    daemon = None
+    if started.returncode:
+        daemon = subprocess.Popen(
+            ["lttng-sessiond", "--no-kernel"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+    name = Path(tempfile.mktemp(prefix="rchan-bench-")).name
+    try:
+        deadline = monotonic() + 10
+        while subprocess.run(["lttng", "list"], capture_output=True, check=False).returncode:
+            if monotonic() > deadline:
+                raise Absent("lttng-sessiond does not answer")
+            sleep(0.1)
+        _run("lttng", "create", name, "--snapshot")
+        sizes = ("--subbuf-size=256k", "--num-subbuf=8", "--overwrite")
+        _run("lttng", "enable-channel", "-u", "bench", *sizes)
+        _run("lttng", "enable-event", "-u", PROVIDER, "-c", "bench")
+        for context in contexts:
+            _run("lttng", "add-context", "-u", "-c", "bench", "-t", context)
+        _run("lttng", "start")
+        yield
+    finally:
+        subprocess.run(["lttng", "destroy", name], capture_output=True, check=False)
+        if daemon is not None:
+            daemon.terminate()
+            daemon.wait()
+
+
+@contextmanager
+def timer(build: Path, loops: int, contexts: tuple[str, ...] = ()) -> Iterator[Timer]:
+    """ns per tracepoint with an int, a double and a 16-character string. Raises Absent."""
+    program = _program(build)
+    with _session(contexts):
+        process = subprocess.Popen([program], stdin=-1, stdout=-1, text=True)
+        assert process.stdin is not None and process.stdout is not None
+
+        def once(count: int = loops) -> float:
+            print(count, file=process.stdin, flush=True)
+            enabled, ns = process.stdout.readline().split()
+            return float(ns) if enabled == "1" else -1.0
+
+        deadline = monotonic() + 10
+        while once(1) < 0:
+            if monotonic() > deadline:
+                raise Absent("the tracepoint was not enabled within 10 s")
+            sleep(0.05)
+        once()
+        try:
+            yield once
+        finally:
+            process.stdin.close()
+            process.wait()

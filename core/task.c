@@ -1,0 +1,18 @@
+/* Who we are. */
+#include <stddef.h>
+#include <unistd.h>
+
+#include "task.h"
+
+_Thread_local struct rchan_task rchan_task RCHAN_TASK_MODEL;
+
+void rchan_task_ask(void)
+{
+    rchan_task.pid = (uint32_t)getpid();
+    rchan_task.tid = (uint32_t)gettid();
+}
+
+void rchan_task_forget(void)
+{
+    rchan_task.tid = 0;
+}
