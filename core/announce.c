@@ -19,6 +19,7 @@ void rchan_ask_for_wakeup(struct rchan_buffer *buffer, struct rchan_notice *noti
         rchan_wake_ask(&header->wake);
         notice->wake = true;
     }
+    TESTPOINT("wake: asked");
 }
 
 /* Records (or bytes) of this sub-buffer since the last announcement, or since its start. */

@@ -114,6 +114,9 @@ static int make_fifo(struct rchan_bell *bell, int directory, uint32_t index)
 {
     char name[280];
     bell_name(name, sizeof name, bell->channel->base, index);
+    /* Before: if we are killed with the name made, whoever closes the channel finds it. */
+    if (bell_limit(bell->channel) <= index)
+        rchan_store(&bell->channel->header->bell_limit, index + 1);
     if (mkfifoat(directory, name, 0600) &&
         (errno != EEXIST || !remove_if_dead(directory, name) || mkfifoat(directory, name, 0600)))
         return -errno;
@@ -124,8 +127,6 @@ static int make_fifo(struct rchan_bell *bell, int directory, uint32_t index)
         return result;
     }
     bell->index = (int32_t)index;
-    if (bell_limit(bell->channel) <= index)
-        rchan_store(&bell->channel->header->bell_limit, index + 1);
     return 0;
 }
 
@@ -358,6 +359,12 @@ void rchan_bells_remove(struct rchan_channel *channel, int directory)
     for (uint32_t index = 0, limit = bell_limit(channel); index < limit; index++) {
         bell_name(name, sizeof name, channel->base, index);
         if (fstatat(directory, name, &found, AT_SYMLINK_NOFOLLOW) == 0 && is_bell(&found))
-            unlinkat(directory, name, 0);
+            rchan_bell_remove(directory, name);
     }
+}
+
+void rchan_bell_remove(int directory, const char *name)
+{
+    ring_fifo(directory, name); /* nobody who has news finds it by its name any more */
+    unlinkat(directory, name, 0);
 }

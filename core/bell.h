@@ -29,8 +29,9 @@ void rchan_bell_close(struct rchan_bell *bell);
 
 /* Wake the readers of the whole channel: those who sleep, and every armed bell. */
 bool rchan_wake_channel(struct rchan_channel *channel);
-/* Take the bells' names away. */
+/* Take the bells' names away; each is rung before. */
 void rchan_bells_remove(struct rchan_channel *channel, int directory);
+void rchan_bell_remove(int directory, const char *name);
 bool rchan_is_bell_name(const char *name, const char *base);
 
 #endif

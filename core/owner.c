@@ -49,6 +49,7 @@ static bool slot_try(struct rchan_channel *channel, uint32_t slot, int *error)
     rchan_store_release(word, (uint64_t)generation << 32 | (uint32_t)getpid());
     /* No owner word may show our value to one who still sees the old generation. */
     rchan_full_fence();
+    TESTPOINT("slot: stored");
     rchan_store(&channel->owner_value, (uint64_t)generation << 32 | (slot + 1));
     return true;
 }
@@ -78,6 +79,7 @@ void rchan_slot_release(struct rchan_channel *channel)
     rchan_a64 *word = &slot_table(channel)[(uint32_t)value - 1];
     rchan_store(&channel->owner_value, 0);
     rchan_store(word, rchan_load(word) & ~(uint64_t)UINT32_MAX);
+    TESTPOINT("slot: cleared");
     slot_lock(channel->fd, F_OFD_SETLK, F_UNLCK, (uint32_t)value - 1, NULL);
 }
 
@@ -169,6 +171,7 @@ static int reopen_control(struct rchan_channel *channel)
     if (fresh < 0)
         return -errno;
     int result = dup3(fresh, channel->fd, O_CLOEXEC) < 0 ? -errno : 0;
+    TESTPOINT("slot: reopened");
     close(fresh);
     return result;
 }

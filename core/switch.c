@@ -121,6 +121,7 @@ static uint64_t start(struct rchan_buffer *buffer, uint64_t subbuf, uint64_t res
     /* switch.begin: pairs with books.head, read.head, poll.head, read.limit, read.start,
      * early.head */
     rchan_store_release(&block->head, head);
+    TESTPOINT("switch: begun");
     /* Not before: with one sub-buffer it is the same slot, and a killed start asks for it again. */
     rchan_store(&block->meta[subbuf % channel->n_subbufs].padding, 0);
     return head;
@@ -148,6 +149,7 @@ static bool may_start(struct rchan_buffer *buffer, struct frame *frame, struct r
     struct rchan_block *block = buffer->block;
     /* switch.tail: pairs with read.commit */
     uint64_t consumed = rchan_head_produced(channel, rchan_load_acquire(&block->tail));
+    TESTPOINT("switch: room looked for");
     bool room = frame->subbuf - consumed < channel->n_subbufs || channel->flags & RCHAN_OVERWRITE;
     if (!channel->hooks.subbuf_start)
         return room;

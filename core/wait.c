@@ -29,6 +29,7 @@ uint32_t rchan_sleeper_add(rchan_a64 *wake)
 {
     uint32_t epoch = (uint32_t)(rchan_add(wake, 1) >> 32);
     rchan_full_fence(); /* on the list before the look at what there is */
+    TESTPOINT("sleep: counted");
     return epoch;
 }
 

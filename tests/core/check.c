@@ -3,11 +3,14 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct check_test *tests, **last = &tests;
 static _Atomic bool failed; /* threads may check too */
 static jmp_buf way_out;
+static pid_t tester;
 const char *check_context;
+unsigned check_failures;
 
 void check_register(struct check_test *test)
 {
@@ -19,6 +22,7 @@ bool check_that(bool held, const char *file, int line, const char *text)
 {
     if (!held) {
         failed = true;
+        check_failures++;
         fprintf(stderr, "%s:%d: does not hold: %s", file, line, text);
         fprintf(stderr, check_context ? " [%s]\n" : "\n", check_context);
     }
@@ -35,6 +39,8 @@ bool check_same(int64_t got, int64_t wanted, const char *file, int line, const c
 
 void check_leave(void)
 {
+    if (getpid() != tester)
+        _exit(64); /* a forked child does not go on with the tests */
     longjmp(way_out, 1);
 }
 
@@ -60,6 +66,7 @@ static bool wanted(const struct check_test *test, int count, char **names)
 int main(int count, char **names)
 {
     int n_passed = 0, n_failed = 0;
+    tester = getpid();
     for (const struct check_test *test = tests; test; test = test->next) {
         if (!wanted(test, count, names))
             continue;
