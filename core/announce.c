@@ -9,6 +9,7 @@
 void rchan_ask_for_wakeup(struct rchan_buffer *buffer, struct rchan_notice *notice)
 {
     struct rchan_header *header = buffer->channel->header;
+    /* news.fence: pairs with sleep.fence */
     rchan_full_fence();
     if (rchan_wake_wanted(&buffer->block->wake)) {
         rchan_store(&buffer->block->wakeups, rchan_load(&buffer->block->wakeups) + 1);

@@ -13,6 +13,7 @@ void rchan_count_drop(struct rchan_block *block, unsigned cause, uint64_t length
     struct rchan_drop *drop = &block->dropped[cause];
     uint64_t select = rchan_load(&drop->select);
     unsigned now = select & 1, next = now ^ 1;
+    /* drop.fence: pairs with dropped.fence */
     rchan_store_fence();
     rchan_store(&drop->records[next], rchan_load(&drop->records[now]) + 1);
     rchan_store(&drop->bytes[next], rchan_load(&drop->bytes[now]) + length);
@@ -36,6 +37,7 @@ void rchan_drop_read(const struct rchan_block *block, unsigned cause, uint64_t *
         uint64_t select = rchan_load_acquire(&drop->select);
         *records = rchan_load(&drop->records[select & 1]);
         *bytes = rchan_load(&drop->bytes[select & 1]);
+        /* dropped.fence: pairs with drop.fence */
         rchan_load_fence();
         if (rchan_load(&drop->select) == select)
             return;
@@ -85,6 +87,7 @@ bool rchan_written(const struct rchan_channel *channel, struct rchan_block *bloc
     *bytes = rchan_load(&block->total_bytes[produced & 1]);
     uint64_t pending = rchan_load(&block->pending);
     TESTPOINT("books: pending read");
+    /* written.fence: pairs with touch.fence */
     rchan_load_fence();
     *at = rchan_load(&block->head);
     if (rchan_head_produced(channel, *at) != produced)
@@ -132,6 +135,7 @@ static bool resetting_books(const struct rchan_buffer *buffer, uint32_t resets,
         books->written_records - sums.consumed_records - sums.overwritten_records;
     books->discarded_bytes = books->written_bytes - sums.consumed_bytes - sums.overwritten_bytes;
     TESTPOINT("books: reset read");
+    /* books.fence: pairs with account.fence, touch.fence, reset.fence */
     rchan_load_fence();
     return rchan_load(&block->resetting) == resets;
 }
@@ -179,6 +183,7 @@ static bool try_books(const struct rchan_buffer *buffer, struct rchan_books *boo
     books->overwritten_bytes = sums.overwritten_bytes;
     books->discarded_records = sums.discarded_records;
     books->discarded_bytes = sums.discarded_bytes;
+    /* books.fence: pairs with account.fence, touch.fence, reset.fence */
     rchan_load_fence();
     return rchan_load(&block->tail) == tail && rchan_load(&block->started) == started &&
            rchan_load(&block->resetting) == resets;

@@ -67,6 +67,7 @@ static void position_commit(struct position *at)
         return;
     struct rchan_account *valid = rchan_account_at(block, at->committed);
     struct rchan_account *next = &block->account[valid == &block->account[0]];
+    /* account.fence: pairs with books.fence, unread.fence */
     rchan_store_fence();
     rchan_store(&next->consumed_records, at->sums.consumed_records);
     rchan_store(&next->consumed_bytes, at->sums.consumed_bytes);

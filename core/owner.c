@@ -48,6 +48,7 @@ static bool slot_try(struct rchan_channel *channel, uint32_t slot, int *error)
     /* slot.store: pairs with slot.check */
     rchan_store_release(word, (uint64_t)generation << 32 | (uint32_t)getpid());
     /* No owner word may show our value to one who still sees the old generation. */
+    /* slot.fence: pairs with slot.check */
     rchan_full_fence();
     TESTPOINT("slot: stored");
     rchan_store(&channel->owner_value, (uint64_t)generation << 32 | (slot + 1));
@@ -90,7 +91,7 @@ bool rchan_owner_dead(struct rchan_channel *channel, uint64_t owner_value)
         return false;
     if (slot >= RCHAN_MAX_SLOTS)
         return true;
-    /* slot.check: pairs with slot.store */
+    /* slot.check: pairs with slot.store, slot.fence */
     uint32_t generation = (uint32_t)(rchan_load_acquire(&slot_table(channel)[slot]) >> 32);
     if ((int32_t)(generation - (uint32_t)(owner_value >> 32)) > 0)
         return true;

@@ -34,6 +34,7 @@ static void touch_slot(struct rchan_block *block, uint64_t subbuf)
 {
     /* switch.started: pairs with read.started, books.started */
     rchan_store_release(&block->started, subbuf);
+    /* touch.fence: pairs with whole.fence, written.fence, books.fence */
     rchan_full_fence();
     TESTPOINT("switch: slot touched");
 }

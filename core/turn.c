@@ -152,6 +152,7 @@ static int start_reset(struct rchan_buffer *buffer)
     TESTPOINT("reset: sums stored");
     /* reset.start: pairs with reset.check, books.resetting, tap.resetting */
     rchan_store_release(&block->resetting, rchan_load(&block->resetting) | 1);
+    /* reset.fence: pairs with tap.fence, books.fence */
     rchan_full_fence();
     TESTPOINT("reset: started");
     finish_reset(buffer);

@@ -1,6 +1,7 @@
 /* Runs the registered tests, or those named in the arguments, in the order of the file. */
 #include "check.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -44,12 +45,48 @@ void check_leave(void)
     longjmp(way_out, 1);
 }
 
+/* What a test may leave no more of than it found. */
+struct things {
+    int descriptors, mappings;
+};
+
+static struct things things_now(void)
+{
+    char line[512];
+    struct things things = {0};
+    DIR *descriptors = opendir("/proc/self/fd");
+    while (descriptors && readdir(descriptors))
+        things.descriptors++;
+    if (descriptors)
+        closedir(descriptors);
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (maps && fgets(line, sizeof line, maps)) {
+        char permissions[8] = "", path[256] = "";
+        sscanf(line, "%*s %7s %*s %*s %*s %255s", permissions, path);
+        things.mappings += permissions[0] && permissions[3] == 's';
+    }
+    if (maps)
+        fclose(maps);
+    return things;
+}
+
+static void check_leaks(struct things before)
+{
+    struct things now = things_now();
+    check_context = "open descriptors, and shared mappings, after the test";
+    CHECK_EQ(now.descriptors, before.descriptors);
+    CHECK_EQ(now.mappings, before.mappings);
+}
+
 static bool run(const struct check_test *test)
 {
     failed = false;
     check_context = NULL;
-    if (!setjmp(way_out))
+    struct things before = things_now();
+    if (!setjmp(way_out)) {
         test->body();
+        check_leaks(before);
+    }
     printf("%s %s\n", failed ? "FAILED" : "ok    ", test->name);
     fflush(stdout);
     return !failed;

@@ -58,6 +58,7 @@ struct actor {
     bool files; /* changes files or attachments: has a channel of its own made for each run */
     int (*act)(struct party *party);
     bool by_name; /* needs no channel to begin with */
+    bool forks;
 };
 
 extern const struct actor race_actors[];
@@ -95,6 +96,8 @@ struct stage {
     uint32_t epochs[2];
 };
 
+/* RCHAN_RACE=short (for sanitizers): nobody forks, two scenes of kills, no table. */
+bool race_is_short(void);
 /* Channels made for each run, or used again and again? */
 bool stage_is_own(const struct race_scene *scene);
 /* May it be stopped here? And that one come to it? */
@@ -133,6 +136,8 @@ void race_kill(const struct race_scene *scene, char *context, size_t room);
 
 /* What `actor` came to at a testpoint at which these words were held by living ones. */
 void table_note(const char *point, unsigned actor, int outcome, unsigned held, bool forbidden);
+/* The same name, as long as the program runs. */
+const char *table_name(const char *point);
 void table_killed(const char *point, bool forbidden);
 /* Nothing missing, nothing FORBIDDEN? */
 void table_check(void);

@@ -27,7 +27,6 @@ static void note(const char *point)
     passed.points[passed.n_points++] = point;
 }
 
-/* Names from a forked process come in memory that is used again: the table's own copy is kept. */
 static void note_or_tell(const char *point)
 {
     if (getpid() == tester)
@@ -38,7 +37,7 @@ static void note_or_tell(const char *point)
 
 static void note_told(const char *point)
 {
-    note(strdup(point)); /* few, and as long as the program */
+    note(table_name(point)); /* this one is in memory that is used again */
 }
 
 void way_find(const struct race_scene *scene, const struct actor *actor, struct way *way)

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -246,6 +247,12 @@ static void set_own(struct stage *stage)
         CHECK(rchan_bell_arm(&stage->bell));
 }
 
+bool race_is_short(void)
+{
+    const char *wanted = getenv("RCHAN_RACE");
+    return wanted && !strcmp(wanted, "short");
+}
+
 bool stage_is_own(const struct race_scene *scene)
 {
     return scene->unnamed || scene->absent || scene->own;
@@ -253,6 +260,8 @@ bool stage_is_own(const struct race_scene *scene)
 
 bool stage_has_part(const struct race_scene *scene, const struct actor *stopped)
 {
+    if (race_is_short() && (stopped->forks || (scene->ghost && scene->own)))
+        return false;
     if (scene->stopped)
         return !strcmp(stopped->name, scene->stopped);
     return stage_is_own(scene) || !stopped->files;
@@ -261,6 +270,8 @@ bool stage_has_part(const struct race_scene *scene, const struct actor *stopped)
 bool stage_has_parts(const struct race_scene *scene, const struct actor *stopped,
                      const struct actor *other)
 {
+    if (race_is_short() && other->forks)
+        return false;
     if (scene->own) /* without files they meet elsewhere, on channels that are used again */
         return stopped->files || other->files;
     return stage_is_own(scene) || !other->files;

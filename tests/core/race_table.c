@@ -26,6 +26,11 @@ static struct row *row_of(const char *point)
     return &rows[n_rows++];
 }
 
+const char *table_name(const char *point)
+{
+    return row_of(point)->point;
+}
+
 void table_note(const char *point, unsigned actor, int outcome, unsigned held, bool forbidden)
 {
     struct row *row = row_of(point);
