@@ -20,6 +20,8 @@ help:
 	@echo "make demo      the whole thing at work on real input"
 	@echo "make test      core tests (also under sanitizers), then Python tests with every interpreter"
 	@echo "make test-core test-python asan ubsan tsan   parts of it"
+	@echo "make race-table   every actor at every testpoint of every other, into docs/race-table.md"
+	@echo "make mutations   weaken each memory order in turn, into docs/memory-model.md (minutes)"
 	@echo "make lint      ruff, mypy, stubtest, clang-format, -Werror builds"
 	@echo "make format    ruff format and clang-format, in place"
 	@echo "make bench     the numbers"
@@ -83,13 +85,27 @@ test: test-core asan ubsan tsan test-python
 define core
 	test -f $(1)/build.ninja || CC=$(2) $(IN_VENV) meson setup $(1) \
 		-Dpython=disabled -Dtestpoints=true $(3) >/dev/null
-	$(IN_VENV) meson test -C $(1) --print-errorlogs $(4)
+	$(if $(filter build/core-gcc,$(1)),,RCHAN_RACE=short) $(IN_VENV) meson test -C $(1) --print-errorlogs $(4)
 endef
 
 test-core: $(COMPILERS:%=test-core-%)
 .PHONY: $(COMPILERS:%=test-core-%)
 $(COMPILERS:%=test-core-%): test-core-%: $(TOOLS)
 	$(call core,build/core-$*,$*)
+
+# Every actor at every testpoint of every other: what came out, as the docs show it.
+.PHONY: race-table
+race-table: $(TOOLS)
+	test -f build/core-gcc/build.ninja || CC=gcc $(IN_VENV) meson setup build/core-gcc \
+		-Dpython=disabled -Dtestpoints=true >/dev/null
+	$(IN_VENV) ninja -C build/core-gcc --quiet tests/core/test_race
+	RCHAN_RACE_TABLE=$(CURDIR)/docs/race-table.md build/core-gcc/tests/core/test_race
+	cat docs/race-table.md
+
+# Weaken each acquire, release and fence of the core in turn: what catches it? Minutes.
+.PHONY: mutations
+mutations: $(TOOLS)
+	$(BIN)/python tools/mutations
 
 SANITIZE := -Db_lundef=false -Dc_args=-fno-sanitize-recover=all
 

@@ -12,6 +12,7 @@ enum { TRIES = 1000 };
 void rchan_ask_for_wakeup(struct rchan_buffer *buffer, struct rchan_notice *notice)
 {
     struct rchan_header *header = buffer->channel->header;
+    /* news.fence: pairs with sleep.fence */
     rchan_full_fence();
     if (rchan_wake_wanted(&buffer->block->wake)) {
         rchan_store(&buffer->block->wakeups, rchan_load(&buffer->block->wakeups) + 1);
@@ -22,6 +23,7 @@ void rchan_ask_for_wakeup(struct rchan_buffer *buffer, struct rchan_notice *noti
         rchan_wake_ask(&header->wake);
         notice->wake = true;
     }
+    TESTPOINT("wake: asked");
 }
 
 struct written {

@@ -149,6 +149,7 @@ static struct rchan_channel *open_control(const char *path, int directory, const
         rchan_fail(error, RCHAN_FAIL_NOT_FOUND, ENOENT, "there is no channel %s in %s", base, path);
     if (fd < 0)
         return NULL;
+    TESTPOINT("attach: opened");
     struct rchan_channel *channel = handle_from(path, base, fd, &file, hooks, error);
     if (!channel)
         close(fd);
@@ -162,6 +163,7 @@ static int join(struct rchan_channel *channel, struct rchan_error *error)
                           "channel %s is not complete: it is being removed, or its creator was "
                           "killed; create it again",
                           channel->base);
+    TESTPOINT("attach: live");
     /* A late setup that failed has taken its name back. */
     if (strncmp(channel->header->base, channel->base, sizeof channel->base) != 0)
         return rchan_fail(error, RCHAN_FAIL_NOT_FOUND, ENOENT, "there is no channel %s any more",
@@ -219,6 +221,7 @@ bool rchan_clear_half_created(const char *path, int directory, const char *base)
     rchan_control_name(name, sizeof name, base);
     /* Looked at again: it may have become LIVE, and its maker have left, between the two looks. */
     bool dead = !is_live(channel) && !changer_alive(channel) && !is_live(channel);
+    TESTPOINT("create: name in the way");
     if (dead)
         rchan_remove_noted(channel, directory);
     bool cleared = dead && rchan_control_unlink_with(channel->fd, directory, name,

@@ -36,6 +36,9 @@ static int make_fifo(struct rchan_bell *bell, int directory, uint32_t index)
 {
     char name[280];
     rchan_bell_name(name, sizeof name, bell->channel->base, index);
+    /* Before: if we are killed with the name made, whoever closes the channel finds it. */
+    if (rchan_bell_limit(bell->channel) <= index)
+        rchan_store(&bell->channel->header->bell_limit, index + 1);
     if (mkfifoat(directory, name, 0600) &&
         (errno != EEXIST || !rchan_bell_remove_if_dead(directory, name) ||
          mkfifoat(directory, name, 0600)))
@@ -52,8 +55,6 @@ static int make_fifo(struct rchan_bell *bell, int directory, uint32_t index)
     /* After the FIFO has its name, before the first arming: who sees this number opens this FIFO. */
     rchan_store(&header->bells_made[index], rchan_load(&header->bells_made[index]) + 1);
     TESTPOINT("bell: counted");
-    if (rchan_bell_limit(bell->channel) <= index)
-        rchan_store(&header->bell_limit, index + 1);
     return 0;
 }
 

@@ -86,14 +86,3 @@ bool rchan_bell_remove_if_dead(int directory, const char *name)
     close(fd);
     return false;
 }
-
-void rchan_bells_remove(struct rchan_channel *channel, int directory)
-{
-    char name[280];
-    struct stat found;
-    for (uint32_t index = 0, limit = rchan_bell_limit(channel); index < limit; index++) {
-        rchan_bell_name(name, sizeof name, channel->base, index);
-        if (fstatat(directory, name, &found, AT_SYMLINK_NOFOLLOW) == 0 && rchan_is_bell(&found))
-            unlinkat(directory, name, 0);
-    }
-}

@@ -21,7 +21,5 @@ void rchan_bells_leave(struct rchan_channel *channel);
 
 /* It held: remove the name if nobody reads there. True: removed. */
 bool rchan_bell_remove_if_dead(int directory, const char *name);
-/* Take all bells' names away. */
-void rchan_bells_remove(struct rchan_channel *channel, int directory);
 
 #endif

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "testpoint.h"
+
 enum { TRIES = 1000 };
 
 void rchan_count_drop(struct rchan_block *block, unsigned cause, uint64_t length)
@@ -11,9 +13,11 @@ void rchan_count_drop(struct rchan_block *block, unsigned cause, uint64_t length
     struct rchan_drop *drop = &block->dropped[cause];
     uint64_t select = rchan_load(&drop->select);
     unsigned now = select & 1, next = now ^ 1;
+    /* drop.fence: pairs with dropped.fence */
     rchan_store_fence();
     rchan_store(&drop->records[next], rchan_load(&drop->records[now]) + 1);
     rchan_store(&drop->bytes[next], rchan_load(&drop->bytes[now]) + length);
+    TESTPOINT("drop: half stored");
     /* drop.flip: pairs with drop.read */
     rchan_store_release(&drop->select, select + 1);
 }
@@ -33,6 +37,7 @@ void rchan_drop_read(const struct rchan_block *block, unsigned cause, uint64_t *
         uint64_t select = rchan_load_acquire(&drop->select);
         *records = rchan_load(&drop->records[select & 1]);
         *bytes = rchan_load(&drop->bytes[select & 1]);
+        /* dropped.fence: pairs with drop.fence */
         rchan_load_fence();
         if (rchan_load(&drop->select) == select)
             return;
@@ -81,6 +86,8 @@ bool rchan_written(const struct rchan_channel *channel, struct rchan_block *bloc
     *records = rchan_load(&block->total_records[produced & 1]);
     *bytes = rchan_load(&block->total_bytes[produced & 1]);
     uint64_t pending = rchan_load(&block->pending);
+    TESTPOINT("books: pending read");
+    /* written.fence: pairs with touch.fence */
     rchan_load_fence();
     *at = rchan_load(&block->head);
     if (rchan_head_produced(channel, *at) != produced)
@@ -104,13 +111,20 @@ bool rchan_written(const struct rchan_channel *channel, struct rchan_block *bloc
     return true;
 }
 
-/* In the middle of a reset, or where one was killed: nothing is readable, all is in the sums. */
-static void resetting_books(const struct rchan_buffer *buffer, struct rchan_books *books)
+/* In the middle of a reset, or where one was killed: nothing is readable, all is in the sums.
+ * False: it has ended meanwhile. */
+static bool resetting_books(const struct rchan_buffer *buffer, uint32_t resets,
+                            struct rchan_books *books)
 {
     struct rchan_block *block = buffer->block;
-    struct rchan_sums sums;
+    struct rchan_sums sums, other;
     memset(books, 0, sizeof *books);
-    rchan_account_read(rchan_account_at(block, rchan_load(&block->tail)), &sums);
+    rchan_account_read(&block->account[0], &sums);
+    rchan_account_read(&block->account[1], &other);
+    /* Sums only grow: the larger are the valid ones, whatever `tail` says while it is rewound. */
+    if (other.consumed_bytes + other.overwritten_bytes >
+        sums.consumed_bytes + sums.overwritten_bytes)
+        sums = other;
     books->written_records = rchan_load(&block->reset_records);
     books->written_bytes = rchan_load(&block->reset_bytes);
     books->consumed_records = sums.consumed_records;
@@ -120,6 +134,10 @@ static void resetting_books(const struct rchan_buffer *buffer, struct rchan_book
     books->discarded_records =
         books->written_records - sums.consumed_records - sums.overwritten_records;
     books->discarded_bytes = books->written_bytes - sums.consumed_bytes - sums.overwritten_bytes;
+    TESTPOINT("books: reset read");
+    /* books.fence: pairs with account.fence, touch.fence, reset.fence */
+    rchan_load_fence();
+    return rchan_load(&block->resetting) == resets;
 }
 
 /* Fill in from one set of words; false if they changed under our hands. */
@@ -130,9 +148,12 @@ static bool try_books(const struct rchan_buffer *buffer, struct rchan_books *boo
     struct rchan_sums sums;
     /* books.resetting: pairs with reset.start, reset.done */
     uint32_t resets = rchan_load_acquire(&block->resetting);
+    if (resets & 1)
+        return resetting_books(buffer, resets, books);
     /* books.tail: pairs with read.commit */
     uint64_t tail = rchan_load_acquire(&block->tail);
     rchan_account_read(rchan_account_at(block, tail), &sums);
+    TESTPOINT("books: account read");
     /* books.started: pairs with switch.started */
     uint64_t started = rchan_load_acquire(&block->started);
     uint64_t head;
@@ -162,9 +183,10 @@ static bool try_books(const struct rchan_buffer *buffer, struct rchan_books *boo
     books->overwritten_bytes = sums.overwritten_bytes;
     books->discarded_records = sums.discarded_records;
     books->discarded_bytes = sums.discarded_bytes;
+    /* books.fence: pairs with account.fence, touch.fence, reset.fence */
     rchan_load_fence();
     return rchan_load(&block->tail) == tail && rchan_load(&block->started) == started &&
-           rchan_load(&block->resetting) == resets && !(resets & 1);
+           rchan_load(&block->resetting) == resets;
 }
 
 int rchan_buffer_books(const struct rchan_buffer *buffer, struct rchan_books *books)
@@ -173,9 +195,6 @@ int rchan_buffer_books(const struct rchan_buffer *buffer, struct rchan_books *bo
     memset(books, 0, sizeof *books);
     for (int tries = 0; tries < TRIES && !try_books(buffer, books); tries++)
         rchan_pause();
-    /* books.resetting: pairs with reset.start, reset.done */
-    if (rchan_load_acquire(&buffer->block->resetting) & 1)
-        resetting_books(buffer, books);
     if (books->offset > channel->full || books->subbufs_consumed > books->subbufs_produced)
         return -EBADMSG;
     books->readable_records = books->written_records - books->consumed_records -

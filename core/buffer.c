@@ -102,6 +102,7 @@ static void count_contended(struct rchan_buffer *buffer, uint64_t length)
     if (!buffer)
         return;
     rchan_count(&buffer->block->contended_records, 1);
+    TESTPOINT("contended: half counted");
     rchan_count(&buffer->block->contended_bytes, length);
 }
 

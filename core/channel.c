@@ -185,6 +185,7 @@ static int make_control(struct rchan_channel *channel, int directory, uint64_t f
     if (channel->fd < 0 || rchan_handle_map(channel, error))
         return -1;
     fill_header(channel, frequency);
+    TESTPOINT("create: control made");
     if (rchan_handle_join(channel, error))
         return -1;
     rchan_store(&channel->header->changer, rchan_load(&channel->owner_value));
@@ -254,6 +255,7 @@ static int make_all(struct rchan_channel *channel, int directory,
             rchan_buffer_make(channel, directory, index, error))
             return -1;
     }
+    TESTPOINT("create: buffers made");
     /* channel.live: pairs with channel.look */
     rchan_store_release(&channel->header->state, RCHAN_LIVE);
     return 0;

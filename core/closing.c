@@ -109,6 +109,7 @@ void rchan_channel_close(struct rchan_channel *channel,
         if (!rchan_bit(channel->header->present, i))
             continue;
         rchan_buffer_finalize(buffer);
+        TESTPOINT("close: buffer finalized");
         if (!rchan_load(&buffer->data))
             continue;
         remove_buffer_file(buffer);
@@ -123,6 +124,7 @@ void rchan_channel_close(struct rchan_channel *channel,
     remove_unmapped(channel);
     TESTPOINT("close: buffers removed");
     remove_control(channel);
+    TESTPOINT("close: control removed");
     channel->closed = true;
 }
 
@@ -233,6 +235,7 @@ static void late_hide(struct late *late)
 static void late_fail(struct late *late)
 {
     struct rchan_channel *channel = late->channel;
+    TESTPOINT("late: failing");
     late_hide(late);
     for (uint32_t i = 0; i < late->done; i++) {
         if (rchan_load(&channel->buffers[i].data))
@@ -283,6 +286,7 @@ static int late_names(struct late *late, const char *path, const char *base,
         late_succeed(late);
     else
         late_fail(late);
+    TESTPOINT("late: done");
     /* channel.late: pairs with channel.look */
     rchan_store_release(&channel->header->state, RCHAN_LIVE);
     return result;
@@ -353,8 +357,12 @@ void rchan_remove_leavings(int directory, const char *base)
         if (!bell && (!is_buffer_name(entry->d_name, base) ||
                       claimed_by_other(directory, entry->d_name, strlen(base))))
             continue;
-        if (fstatat(directory, entry->d_name, &found, AT_SYMLINK_NOFOLLOW) == 0 &&
-            (bell ? S_ISFIFO(found.st_mode) : S_ISREG(found.st_mode)) && found.st_uid == geteuid())
+        if (fstatat(directory, entry->d_name, &found, AT_SYMLINK_NOFOLLOW) ||
+            found.st_uid != geteuid())
+            continue;
+        if (bell && S_ISFIFO(found.st_mode))
+            rchan_bell_remove(directory, entry->d_name);
+        else if (!bell && S_ISREG(found.st_mode))
             unlinkat(directory, entry->d_name, 0);
     }
     closedir(list);

@@ -31,10 +31,13 @@ static int own_reader(struct rchan_buffer *buffer)
     if (rchan_word_take(channel, &block->reader, channel->owner_wait_us) == RCHAN_BUSY)
         return -EAGAIN;
     /* reset.check: pairs with reset.start, reset.done */
-    if (rchan_likely(!(rchan_load_acquire(&block->resetting) & 1)))
+    if (rchan_likely(!(rchan_load_acquire(&block->resetting) & 1))) {
+        TESTPOINT("read: reader taken");
         return 0;
+    }
     /* A reset is going on, or its maker died: then taking the owner word over ends it. */
     rchan_word_give(&block->reader);
+    TESTPOINT("read: reset found");
     int result = rchan_buffer_own(buffer);
     if (!result)
         rchan_word_give(&block->owner);
@@ -65,6 +68,7 @@ static void position_commit(struct position *at)
         return;
     struct rchan_account *valid = rchan_account_at(block, at->committed);
     struct rchan_account *next = &block->account[valid == &block->account[0]];
+    /* account.fence: pairs with books.fence, unread.fence */
     rchan_store_fence();
     rchan_store(&next->consumed_records, at->sums.consumed_records);
     rchan_store(&next->consumed_bytes, at->sums.consumed_bytes);
@@ -105,6 +109,7 @@ static void lap_to(struct position *at, uint64_t subbuf)
     target.bytes = 0;
     if (!rchan_start_known(target.buffer, target.subbuf, &records, &bytes))
         return;
+    TESTPOINT("read: lapping");
     add_overwritten(&target, records, bytes);
     *at = target;
 }
@@ -324,6 +329,7 @@ bool rchan_subbuf_give_back(struct rchan_subbuf *subbuf, uint64_t length)
 void rchan_subbuf_put_down(struct rchan_subbuf *subbuf)
 {
     struct rchan_buffer *buffer = subbuf->buffer;
+    TESTPOINT("take: putting down");
     if (buffer && !void_since_fork(subbuf))
         rchan_word_give(&buffer->block->reader);
     subbuf->buffer = NULL;

@@ -72,6 +72,7 @@ static int map_existing(struct rchan_channel *channel, int directory, uint32_t i
     int fd = rchan_file_open(directory, name, &found, error);
     if (fd < 0)
         return -1;
+    TESTPOINT("map: opened");
     int result = -1;
     if ((uint64_t)found.st_size != channel->alloc_size)
         rchan_fail(error, RCHAN_FAIL_CORRUPT, EINVAL,
@@ -196,7 +197,9 @@ static int make_owned(struct rchan_channel *channel, int directory, uint32_t ind
         rchan_start_first(buffer, notice);
     if (!channel->named || channel->fork_count != forks)
         return 0;
+    TESTPOINT("make: begun");
     rchan_bit_set(channel->header->linked, index);
+    TESTPOINT("make: linked");
     /* A close that did not see the name yet has shut the gate before: then it is ours to remove. */
     if (rchan_load(&channel->header->gate) & RCHAN_GATE_FINALIZED) {
         char name[280];
@@ -217,6 +220,7 @@ int rchan_buffer_make(struct rchan_channel *channel, int directory, uint32_t ind
         return -1;
     buffer->block = rchan_block_at(channel, index);
     rchan_bit_set(channel->header->present, index);
+    TESTPOINT("make: block there");
     if (rchan_buffer_own(buffer))
         return rchan_fail(error, RCHAN_FAIL_BUSY, EBUSY,
                           "another process is making buffer %u right now", index);

@@ -50,7 +50,9 @@ static bool slot_try(struct rchan_channel *channel, uint32_t slot, int *error)
     /* slot.store: pairs with slot.check */
     rchan_store_release(word, (uint64_t)generation << 32 | (uint32_t)getpid());
     /* No owner word may show our value to one who still sees the old generation. */
+    /* slot.fence: pairs with slot.check */
     rchan_full_fence();
+    TESTPOINT("slot: stored");
     rchan_store(&channel->owner_value, (uint64_t)generation << 32 | (slot + 1));
     return true;
 }
@@ -80,6 +82,7 @@ void rchan_slot_release(struct rchan_channel *channel)
     rchan_a64 *word = &slot_table(channel)[(uint32_t)value - 1];
     rchan_store(&channel->owner_value, 0);
     rchan_store(word, rchan_load(word) & ~(uint64_t)UINT32_MAX);
+    TESTPOINT("slot: cleared");
     slot_lock(channel->fd, F_OFD_SETLK, F_UNLCK, (uint32_t)value - 1, NULL);
 }
 
@@ -90,7 +93,7 @@ bool rchan_owner_dead(struct rchan_channel *channel, uint64_t owner_value)
         return false;
     if (slot >= RCHAN_MAX_SLOTS)
         return true;
-    /* slot.check: pairs with slot.store */
+    /* slot.check: pairs with slot.store, slot.fence */
     uint32_t generation = (uint32_t)(rchan_load_acquire(&slot_table(channel)[slot]) >> 32);
     if ((int32_t)(generation - (uint32_t)(owner_value >> 32)) > 0)
         return true;
@@ -177,6 +180,7 @@ static int reopen_control(struct rchan_channel *channel)
     if (fresh < 0)
         return -errno;
     int result = dup3(fresh, channel->fd, O_CLOEXEC) < 0 ? -errno : 0;
+    TESTPOINT("slot: reopened");
     close(fresh);
     return result;
 }

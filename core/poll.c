@@ -2,6 +2,7 @@
 #include "buffer.h"
 #include "consume.h"
 #include "owner.h"
+#include "testpoint.h"
 
 /* Something of an unfinished sub-buffer that a writer woke readers for, and nobody has read. */
 static bool announced(const struct rchan_buffer *buffer)
@@ -15,10 +16,13 @@ static bool announced(const struct rchan_buffer *buffer)
 static uint64_t unread_subbufs(const struct rchan_buffer *buffer)
 {
     const struct rchan_channel *channel = buffer->channel;
+    /* `tail` first: a newer one than `head` would be beyond it. */
+    /* poll.tail: pairs with read.commit */
+    uint64_t consumed = rchan_head_produced(channel, rchan_load_acquire(&buffer->block->tail));
+    TESTPOINT("poll: looking");
     /* poll.head: pairs with write.head, commit.head, switch.head, switch.begin */
     uint64_t produced = rchan_head_produced(channel, rchan_load_acquire(&buffer->block->head));
-    /* poll.tail: pairs with read.commit */
-    return produced - rchan_head_produced(channel, rchan_load_acquire(&buffer->block->tail));
+    return produced > consumed ? produced - consumed : 0; /* less: a reset came between */
 }
 
 bool rchan_buffer_finalized(const struct rchan_buffer *buffer)

@@ -7,6 +7,7 @@
 
 bool rchan_still_whole(const struct rchan_buffer *buffer, uint64_t subbuf)
 {
+    /* whole.fence: pairs with touch.fence */
     rchan_load_fence();
     return rchan_whole(buffer->channel, subbuf, rchan_load(&buffer->block->started));
 }
@@ -24,8 +25,8 @@ int rchan_reach_load(const struct rchan_buffer *buffer, uint64_t subbuf, struct 
     reach->end = offset > channel->subbuf_size ? 0 : offset;
     if (offset > channel->full || subbuf > reach->produced || reach->started > reach->produced)
         return -EBADMSG;
-    /* A finished sub-buffer was started once: so no more than n_subbufs of them are there to read. */
-    rchan_load_fence();
+    /* A finished sub-buffer was started once: so no more than n_subbufs of them are there to read.
+     * (Loaded after read.head, which is an acquire.) */
     if (reach->produced > rchan_load(&block->started) + 1)
         return -EBADMSG;
     if (reach->finished) {

@@ -7,4 +7,9 @@
 /* Wake the readers of the whole channel: those who sleep, and every armed bell. */
 bool rchan_wake_channel(struct rchan_channel *channel);
 
+/* Ring it and take its name away. */
+void rchan_bell_remove(int directory, const char *name);
+/* All of them. */
+void rchan_bells_remove(struct rchan_channel *channel, int directory);
+
 #endif

@@ -35,6 +35,7 @@ static void touch_slot(struct rchan_block *block, uint64_t subbuf)
 {
     /* switch.started: pairs with read.started, books.started */
     rchan_store_release(&block->started, subbuf);
+    /* touch.fence: pairs with whole.fence, written.fence, books.fence */
     rchan_full_fence();
     TESTPOINT("switch: slot touched");
 }
@@ -126,6 +127,7 @@ static uint64_t start(struct rchan_buffer *buffer, uint64_t subbuf, uint64_t res
     /* switch.begin: pairs with books.head, read.head, poll.head, read.limit, read.start,
      * early.head */
     rchan_store_release(&block->head, head);
+    TESTPOINT("switch: begun");
     /* Not before: with one sub-buffer it is the same slot, and a killed start asks for it again. */
     rchan_store(&block->meta[subbuf % channel->n_subbufs].padding, 0);
     return head;
@@ -153,6 +155,7 @@ static bool may_start(struct rchan_buffer *buffer, struct frame *frame, struct r
     struct rchan_block *block = buffer->block;
     /* switch.tail: pairs with read.commit */
     uint64_t consumed = rchan_head_produced(channel, rchan_load_acquire(&block->tail));
+    TESTPOINT("switch: room looked for");
     bool room = frame->subbuf - consumed < channel->n_subbufs || channel->flags & RCHAN_OVERWRITE;
     if (!channel->hooks.subbuf_start)
         return room;

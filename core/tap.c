@@ -20,6 +20,7 @@ static uint32_t resets_of(const struct rchan_buffer *buffer)
 /* After what was read: was there no reset meanwhile? */
 static bool no_reset_since(const struct rchan_buffer *buffer, uint32_t resets)
 {
+    /* tap.fence: pairs with reset.fence */
     rchan_load_fence();
     return rchan_load(&buffer->block->resetting) == resets;
 }
@@ -40,6 +41,8 @@ static int start_unread(struct rchan_tap *tap)
     /* tap.tail: pairs with read.commit */
     uint64_t tail = rchan_load_acquire(&block->tail), offset = rchan_head_offset(channel, tail);
     rchan_account_read(rchan_account_at(block, tail), &sums);
+    TESTPOINT("tap: account read");
+    /* unread.fence: pairs with account.fence */
     rchan_load_fence();
     if (rchan_load(&block->tail) != tail)
         return 0;
@@ -116,6 +119,7 @@ int rchan_tap_cut(struct rchan_tap *tap, struct rchan_books *books)
     for (int tries = 0; tries < TRIES; tries++) {
         uint32_t resets = resets_of(tap->buffer);
         int result = rchan_buffer_books(tap->buffer, books);
+        TESTPOINT("tap: cutting");
         if (!no_reset_since(tap->buffer, resets))
             continue;
         if (result)

@@ -18,6 +18,7 @@ static int own_begun(struct rchan_buffer *buffer, struct rchan_notice *notice)
     int result = rchan_buffer_own(buffer);
     if (!result && !rchan_load(&buffer->block->begun))
         rchan_start_first(buffer, notice);
+    TESTPOINT("flush: owner taken");
     return result;
 }
 
@@ -59,6 +60,7 @@ int rchan_buffer_finish(struct rchan_buffer *buffer, uint64_t subbuf)
     int result = rchan_buffer_own(buffer);
     if (result)
         return result;
+    TESTPOINT("finish: owner taken");
     uint64_t head = rchan_load(&buffer->block->head);
     bool wanted = subbuf == UINT64_MAX || rchan_head_produced(buffer->channel, head) == subbuf;
     bool due = wanted && has_unread(buffer, head);
@@ -87,8 +89,10 @@ int rchan_buffer_begin(struct rchan_buffer *buffer)
 int rchan_buffer_finalize(struct rchan_buffer *buffer)
 {
     int result = rchan_buffer_own(buffer);
+    TESTPOINT("finalize: owner taken");
     /* finalize.store: pairs with poll.finalized */
     rchan_store_release(&buffer->block->finalized, 1);
+    TESTPOINT("finalize: stored");
     if (!result)
         rchan_word_give(&buffer->block->owner);
     rchan_wake(&buffer->block->wake);
@@ -138,6 +142,7 @@ static void finish_reset(struct rchan_buffer *buffer)
     rchan_store(&block->tail, 0);
     TESTPOINT("reset: tail stored");
     rchan_store(&block->head, 0);
+    TESTPOINT("reset: head stored");
     /* reset.done: pairs with reset.check, books.resetting, tap.resetting */
     rchan_store_release(&block->resetting, (rchan_load(&block->resetting) | 1) + 1);
 }
@@ -157,6 +162,7 @@ static int start_reset(struct rchan_buffer *buffer)
     TESTPOINT("reset: sums stored");
     /* reset.start: pairs with reset.check, books.resetting, tap.resetting */
     rchan_store_release(&block->resetting, rchan_load(&block->resetting) | 1);
+    /* reset.fence: pairs with tap.fence, books.fence */
     rchan_full_fence();
     TESTPOINT("reset: started");
     finish_reset(buffer);
@@ -171,9 +177,11 @@ int rchan_buffer_reset(struct rchan_buffer *buffer)
         return result;
     result = -EBUSY;
     if (rchan_word_take(channel, &buffer->block->reader, channel->owner_wait_us) != RCHAN_BUSY) {
+        TESTPOINT("reset: words taken");
         result = rchan_settle_lap(buffer);
         if (!result)
             result = start_reset(buffer);
+        TESTPOINT("reset: done");
         rchan_word_give(&buffer->block->reader);
     }
     rchan_word_give(&buffer->block->owner);

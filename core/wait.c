@@ -30,7 +30,10 @@ static inline uint32_t *epoch_half(rchan_a64 *wake)
 uint32_t rchan_sleeper_add(rchan_a64 *wake)
 {
     uint32_t epoch = (uint32_t)(rchan_add(wake, 1) >> 32);
-    rchan_full_fence(); /* on the list before the look at what there is */
+    /* On the list before the look at what there is. */
+    /* sleep.fence: pairs with news.fence */
+    rchan_full_fence();
+    TESTPOINT("sleep: counted");
     return epoch;
 }
 
@@ -93,7 +96,9 @@ bool rchan_wake(rchan_a64 *wake)
 bool rchan_wake_also(rchan_a64 *wake, bool (*also)(struct rchan_channel *),
                      struct rchan_channel *channel)
 {
-    rchan_full_fence(); /* the news (finalized, a reset) before the look at who sleeps */
+    /* The news (finalized, a reset) before the look at who sleeps. */
+    /* news.fence: pairs with sleep.fence */
+    rchan_full_fence();
     uint64_t left = wake_round(wake);
     if (left && also && !also(channel))
         return true;

@@ -14,6 +14,8 @@ struct check_test {
 
 /* Said with every failure, if not NULL: where in a table or a loop the test is. */
 extern const char *check_context;
+/* Checks that did not hold so far, in this process. */
+extern unsigned check_failures;
 
 void check_register(struct check_test *test);
 /* Note a failure; the test goes on. Returns `held`, so that a caller can stop. */

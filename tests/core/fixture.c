@@ -56,6 +56,19 @@ int fixture_files(void)
     return count - 2;
 }
 
+void fixture_empty(bool (*keeps)(const char *name))
+{
+    DIR *open_directory = opendir(fixture_directory());
+    for (struct dirent *entry; open_directory && (entry = readdir(open_directory));) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") || keeps(entry->d_name))
+            continue;
+        fprintf(stderr, "left behind: %s\n", entry->d_name);
+        unlinkat(dirfd(open_directory), entry->d_name, 0);
+    }
+    if (open_directory)
+        closedir(open_directory);
+}
+
 struct rchan_options fixture_options(const char *base, uint64_t subbuf_size, uint64_t n_subbufs)
 {
     static const uint32_t first[] = {0};

@@ -13,6 +13,9 @@ const char *fixture_directory(void);
 /* Entries in it, "." and ".." not counted. */
 int fixture_files(void);
 
+/* Remove, and name on stderr, what is left in it but what `keeps` says. */
+void fixture_empty(bool (*keeps)(const char *name));
+
 /* Options with `n_buffers` = 1 and its buffer made at once; change them and create. */
 struct rchan_options fixture_options(const char *base, uint64_t subbuf_size, uint64_t n_subbufs);
 /* Both end the test on failure. */

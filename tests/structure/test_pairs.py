@@ -18,11 +18,13 @@ from sources import ROOT, name_of, own_files, without_comments
 FILES = [path for path in own_files(".c", ".h", folders=("core",)) if path.name != "atomics.h"]
 REACH = 3  # lines between the end of a label and its site, at most
 
-MUST = re.compile(r"\brchan_(?:load_acquire|store_release|take_word)\s*\(")
+MUST = re.compile(
+    r"\brchan_(?:load_acquire|store_release|take_word|full_fence|load_fence|store_fence)\s*\("
+)
 # What a label may stand at: those, and operations that are at least as strong.
 MAY = re.compile(
     r"\brchan_(?:load_acquire|store_release|take_word|swap_word|add|set_bits|clear_bits|count"
-    r"|full_fence|load_fence)\s*\("
+    r"|full_fence|load_fence|store_fence)\s*\("
 )
 LABEL = re.compile(r"/\*\s*([a-z_]+\.[a-z_]+): pairs with ([^/]*?)\*/", re.DOTALL)
 
