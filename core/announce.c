@@ -12,7 +12,7 @@ enum { TRIES = 1000 };
 void rchan_ask_for_wakeup(struct rchan_buffer *buffer, struct rchan_notice *notice)
 {
     struct rchan_header *header = buffer->channel->header;
-    /* news.fence: pairs with sleep.fence */
+    /* news.fence: pairs with sleep.fence, bells.fence */
     rchan_full_fence();
     if (rchan_wake_wanted(&buffer->block->wake)) {
         rchan_store(&buffer->block->wakeups, rchan_load(&buffer->block->wakeups) + 1);

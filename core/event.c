@@ -48,7 +48,7 @@ enum rchan_outcome rchan_event(struct rchan_channel *channel, uint16_t id, const
         rchan_word_give(&buffer->block->owner);
         return event_slow(channel, id, payload, length);
     }
-    TESTPOINT("write: fast owner taken");
+    TESTPOINT("event: fast owner taken");
     uint8_t *place = rchan_fast_place(buffer, head);
     put_header(place, id, rchan_stamp(buffer), (uint16_t)cpu);
     memcpy(place + RCHAN_EVENT_HEADER, payload, length);

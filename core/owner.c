@@ -127,7 +127,7 @@ enum rchan_take rchan_word_try(struct rchan_channel *channel, rchan_a64 *word, b
     uint64_t holder = rchan_load(word);
     if (!ours)
         return RCHAN_BUSY;
-    /* word.take: pairs with word.give */
+    /* word.take: pairs with word.give, poll.fence */
     if (!holder)
         return rchan_take_word(word, 0, ours) ? RCHAN_TAKEN : RCHAN_BUSY;
     if (!look_for_dead || !rchan_owner_dead(channel, holder))
@@ -308,6 +308,7 @@ void rchan_note_reading(struct rchan_channel *channel)
     rchan_store(&channel->reads, 1);
     if (!slot || rchan_load(&channel->writes))
         return;
+    /* reads.noted: pairs with writes.fence */
     rchan_set_bits(slot, RCHAN_SLOT_READS);
     if (rchan_load(&channel->writes)) /* another thread's first record came in between */
         rchan_clear_bits(slot, RCHAN_SLOT_READS);
@@ -317,6 +318,7 @@ void rchan_note_writing(struct rchan_channel *channel)
 {
     rchan_a64 *slot = own_slot(channel);
     rchan_store(&channel->writes, 1);
+    /* writes.fence: pairs with reads.noted */
     rchan_full_fence();
     if (slot)
         rchan_clear_bits(slot, RCHAN_SLOT_READS);

@@ -33,7 +33,9 @@ bool rchan_buffer_finalized(const struct rchan_buffer *buffer)
         return true;
     if (!(rchan_load(&channel->header->gate) & RCHAN_GATE_FINALIZED))
         return false;
-    rchan_load_fence(); /* who takes the owner word after that look finds the gate shut */
+    /* Who takes the owner word after that look finds the gate shut. */
+    /* poll.fence: pairs with word.take */
+    rchan_load_fence();
     /* poll.owner: pairs with word.give */
     uint64_t owner = rchan_load_acquire(&buffer->block->owner);
     return !owner || rchan_owner_dead(channel, owner);

@@ -60,7 +60,9 @@ int rchan_sleep(rchan_a64 *wake, uint32_t epoch, int64_t timeout_ns)
 void rchan_wake_note_bell(rchan_a64 *wake)
 {
     rchan_set_bits(wake, BELLS);
-    rchan_full_fence(); /* noted before the look at what there is */
+    /* Noted before the look at what there is. */
+    /* bells.fence: pairs with news.fence */
+    rchan_full_fence();
 }
 
 void rchan_wake_ask(rchan_a64 *wake)
