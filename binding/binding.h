@@ -21,7 +21,7 @@ struct bind_reservation;
 
 struct bind_state {
     PyObject *errors; /* the module rchan.errors; NULL before set_errors */
-    PyTypeObject *attachment, *bell, *books, *buffer, *channel, *memory, *reservation, *subbuf;
+    PyTypeObject *attachment, *bell, *books, *buffer, *channel, *memory, *reservation, *stream, *subbuf;
     PyTypeObject *arena, *copy, *tap;
     struct bind_reservation *spare; /* memory of a dead one: reserve() allocates nothing */
 };
@@ -39,6 +39,7 @@ int bind_channel_ready(PyObject *module, struct bind_state *state);
 int bind_copy_ready(PyObject *module, struct bind_state *state);
 int bind_memory_ready(PyObject *module, struct bind_state *state);
 int bind_reservation_ready(PyObject *module, struct bind_state *state);
+int bind_stream_ready(PyObject *module, struct bind_state *state);
 int bind_subbuf_ready(PyObject *module, struct bind_state *state);
 int bind_tap_ready(PyObject *module, struct bind_state *state);
 /* The type of a spec, added to the module under `name` unless that is NULL. */
@@ -132,6 +133,8 @@ struct rchan_buffer *bind_buffer_mapped(struct bind_buffer *buffer);
 PyObject *bind_memory_view(struct bind_buffer *buffer, uint64_t offset, uint64_t length,
                            bool readonly);
 
+/* crc32c(data, crc=0) */
+PyObject *bind_crc32c(PyObject *module, PyObject *const *args, Py_ssize_t n_args);
 PyObject *bind_books_new(struct bind_state *state, const struct rchan_books *books);
 /* None if there is no finished sub-buffer. */
 PyObject *bind_subbuf_take(struct bind_buffer *buffer);

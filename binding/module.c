@@ -2,6 +2,7 @@
 #include "binding.h"
 
 #include "../core/clock.h"
+#include "../core/stream.h"
 
 Py_ssize_t bind_bytes_offset;
 
@@ -64,6 +65,8 @@ static PyMethodDef functions[] = {
     {"set_errors", set_errors, METH_O, "The module whose classes failures are raised as."},
     {"remove", remove_channel, METH_VARARGS,
      "remove(directory, base): the channel's files, also of a damaged one."},
+    {"crc32c", (PyCFunction)(void (*)(void))bind_crc32c, METH_FASTCALL,
+     "crc32c(data, crc=0): CRC-32C of the data, going on from `crc`."},
     {"now_ns", now_ns, METH_NOARGS, "The clock of every time stamp, in nanoseconds."},
     {0},
 };
@@ -84,7 +87,13 @@ static int add_constants(PyObject *module)
            PyModule_AddIntConstant(module, "MAX_SUBBUFS", RCHAN_MAX_SUBBUFS) ||
            PyModule_AddIntConstant(module, "MAX_BUFFERS", RCHAN_MAX_BUFFERS) ||
            PyModule_AddIntConstant(module, "MAX_SLOTS", RCHAN_MAX_SLOTS) ||
-           PyModule_AddIntConstant(module, "BASE_MAX", RCHAN_BASE_MAX);
+           PyModule_AddIntConstant(module, "BASE_MAX", RCHAN_BASE_MAX) ||
+           PyModule_AddIntConstant(module, "DRAINED_EMPTY", RCHAN_DRAINED_EMPTY) ||
+           PyModule_AddIntConstant(module, "DRAINED_LIMIT", RCHAN_DRAINED_LIMIT) ||
+           PyModule_AddIntConstant(module, "DRAINED_FULL", RCHAN_DRAINED_FULL) ||
+           PyModule_AddIntConstant(module, "DRAINED_BUSY", RCHAN_DRAINED_BUSY) ||
+           PyModule_AddIntConstant(module, "DRAINED_DATA", RCHAN_DRAINED_DATA) ||
+           PyModule_AddIntConstant(module, "DRAINED_INDEX", RCHAN_DRAINED_INDEX);
 }
 
 static int find_bytes_offset(void)
@@ -106,7 +115,7 @@ static int module_exec(PyObject *module)
            bind_buffer_ready(module, state) || bind_channel_ready(module, state) ||
            bind_copy_ready(module, state) || bind_memory_ready(module, state) ||
            bind_reservation_ready(module, state) || bind_subbuf_ready(module, state) ||
-           bind_tap_ready(module, state);
+           bind_stream_ready(module, state) || bind_tap_ready(module, state);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
@@ -122,6 +131,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->memory);
     Py_VISIT(state->reservation);
     Py_VISIT(state->copy);
+    Py_VISIT(state->stream);
     Py_VISIT(state->subbuf);
     Py_VISIT(state->tap);
     if (state->spare)
@@ -142,6 +152,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->memory);
     Py_CLEAR(state->reservation);
     Py_CLEAR(state->copy);
+    Py_CLEAR(state->stream);
     Py_CLEAR(state->subbuf);
     Py_CLEAR(state->tap);
     bind_reservation_free_spare(state);

@@ -132,7 +132,9 @@ class TestOthers:
         assert run("rm", "app").returncode == 0
         assert os.listdir(channels) == []
 
-    @pytest.mark.parametrize("command", [(), ("record",), ("ls",), ("stat",), ("rm",)])
+    @pytest.mark.parametrize(
+        "command", [(), ("record",), ("verify",), ("merge",), ("ls",), ("stat",), ("rm",)]
+    )
     def test_help(self, command: tuple[str, ...]) -> None:
         done = run(*command, "--help")
         assert done.returncode == 0

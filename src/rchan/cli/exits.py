@@ -19,12 +19,12 @@ OK: Final = 0
 FAILURE: Final = 1  # anything that has no status of its own
 USAGE: Final = 2  # also a name or size that cannot be
 NOT_FOUND: Final = 3  # no such channel, directory or recording
-DAMAGED: Final = 4  # a channel or manifest that is damaged or of another version
+DAMAGED: Final = 4  # a channel or recording that is damaged or of another version
 EXISTS: Final = 5  # a channel or recording of that name is there already
 NOT_PERMITTED: Final = 6
 NO_SPACE: Final = 7  # for the channel in memory
 RECORDING_FAILED: Final = 8  # the output cannot be written; the rest is still in the channel
-UNFINISHED: Final = 9  # recorded, but a stopped writer or another reader held a buffer to the end
+UNFINISHED: Final = 9  # a buffer was held to the end; or verify: whole, but was not ended
 CANNOT_RUN: Final = 126  # COMMAND is there but cannot be run
 NO_COMMAND: Final = 127  # COMMAND is not there
 SIGNAL: Final = 128  # + number of the signal that ended COMMAND
@@ -50,8 +50,8 @@ TEXT: Final = f"""exit status:
   {OK}  fine                        {NOT_PERMITTED}  not permitted
   {FAILURE}  another failure             {NO_SPACE}  no memory left for the channel
   {USAGE}  wrong usage                 {RECORDING_FAILED}  the recording cannot be written
-  {NOT_FOUND}  no such channel             {UNFINISHED}  a buffer was held by somebody to the end
-  {DAMAGED}  damaged channel           {CANNOT_RUN}  COMMAND cannot be run
+  {NOT_FOUND}  not there                   {UNFINISHED}  not finished
+  {DAMAGED}  damaged                   {CANNOT_RUN}  COMMAND cannot be run
   {EXISTS}  exists already            {NO_COMMAND}  COMMAND is not there
 """
 

@@ -83,7 +83,10 @@ def summary_lines(recording: Recording) -> tuple[str, str]:
     """What was recorded, and where it is."""
     amount = f"{_many(recording.records, 'record')}, {amount_text(recording.bytes)}"
     result = f"{amount} in {recording.seconds:.1f} s, {lost_text(recording.lost)}"
-    return result, f"{recording.manifest} and {_many(len(recording.files), 'file')} beside it"
+    if recording.expired.records:
+        result += f", {recording.expired.records:,} older ones in files that were let go"
+    files = _many(len(recording.files), "file")
+    return f"{recording.channel}: {result}", f"{recording.directory}: {files}"
 
 
 def _many(number: int, thing: str) -> str:
@@ -117,6 +120,8 @@ class LiveLine:
             self._write(_CLEAR)
 
     def _text(self, progress: Progress) -> tuple[str, str]:
+        if progress.stalled is not None:
+            return f"{duration_text(progress.seconds)}  not consuming: ", progress.stalled
         numbers = (
             f"{duration_text(progress.seconds)}  {self._label}  "
             f"{progress.records:>11,} records  {amount_text(progress.bytes):>8}  "
