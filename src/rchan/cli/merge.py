@@ -11,8 +11,8 @@ from rchan.cli.screen import amount_text, complain, say
 from rchan.recorder.merge import merge
 
 _EPILOG: Final = f"""\
-OUT/merged gets one stream with all sub-buffers of all channels and buffers, the
-one whose first record is the oldest first, and an index that says where each
+OUT/merged gets one stream with all sub-buffers of all channels and buffers,
+that whose first record is the oldest first, and an index that says where each
 comes from. Sub-buffers are not taken apart: where two overlap in time, one
 follows the other. A recording of events (a CTF trace) needs no merging:
 babeltrace2 does it as it reads.

@@ -49,18 +49,18 @@ examples:
   rchan record -o all --watch 'web-*'            also those that appear later
   rchan record -o box --rotate-size 64M --keep 8 app    a flight recorder
 
-DIR gets a directory for each channel: DIR/NAME/NAME.0, NAME.1, ... (what buffer
-0, 1, ... held, without padding), and NAME/.rchan with the manifest (geometry,
-times, what was recorded, what was lost and why, the channel's books) and an
-index of all sub-buffers. 'rchan verify DIR' checks it; 'rchan merge DIR -o OUT'
-puts it into one file by time.
+DIR gets a directory for each channel: DIR/NAME/NAME.0, NAME.1, ... (what was
+in buffer 0, 1, ..., without padding), and NAME/.rchan with the manifest
+(geometry, times, what was recorded, what was lost and why, the books) and an
+index of all sub-buffers. 'rchan verify DIR' checks it, and 'rchan merge' puts
+it into one file by time.
 
 Run again after it was killed, it goes on where it was: nothing is missing,
 nothing is there twice. With a complete recording it only goes on if --append
 says so. While the disk is full or fails nothing is consumed; it goes on when
 there is room.
 
-SIGINT and SIGTERM end the recording, after what was written before is recorded.
+SIGINT and SIGTERM end the recording after what was written before is recorded.
 SIGHUP begins new files; from a terminal that goes away it ends the recording.
 With COMMAND the first two are passed on to it, and it is waited for; a second
 SIGINT ends the waiting. COMMAND finds the (first) channel's name in the

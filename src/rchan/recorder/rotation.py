@@ -130,8 +130,13 @@ class RotatingSink(Sink):
         old.close()
         self._older.append(old.facts())
         self._current, self._begun = fresh, monotonic()
+        self.trim(True)
+
+    def trim(self, changed: bool = False) -> None:
+        """Remove what is too old. changed: there is something new as well."""
         gone = self._expire()
-        self._changed()  # the manifest forgets a file before it goes
+        if gone or changed:
+            self._changed()  # the manifest forgets a file before it goes
         for file in gone:
             self._remove(file)
 

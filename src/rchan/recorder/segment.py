@@ -233,6 +233,9 @@ class Segment:
         if self.drain.look() or not self._ready:
             self._ready = True
             self.store()
+            for sink in self.drain.sinks.values():
+                if isinstance(sink, RotatingSink):
+                    sink.trim()  # a killed recorder may have left one too many
 
     def tick(self, now: float, flush_every: float | None) -> None:
         """What is due from time to time."""

@@ -1,0 +1,217 @@
+"""Recording: bytes to disk against plain system calls, and two writers against the recorder.
+
+    python benchmarks/record.py [--rounds 7] [--megabytes 512] [--directory DIR]
+
+The same bytes lie in one channel's shared memory and go into new files of DIR (the page cache), by
+write(2) from the mapping into a file that was allocated before, by sendfile, by splice, and through
+the recorder, with and without checksums. Ratios are of times: 1.11 is 0.9 times as fast. A missed
+bar makes the exit status 1."""
+
+from __future__ import annotations
+
+import argparse
+import mmap
+import multiprocessing
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import environment
+import rchan
+from ratios import Result, summary, table
+from rchan.recorder import FileOptions, Options, Recorder
+from rchan.recorder.files import FileSink, StreamName
+from rchan.recorder.place import Place
+from verdict import conclude
+
+SUBBUF = 256 * 1024
+SUBBUFS = 64
+FORK = multiprocessing.get_context("fork")
+
+
+class Bytes:
+    """A file in shared memory, as large as the channel's buffer, and its mapping."""
+
+    def __init__(self, parent: str) -> None:
+        self.fd = os.open(f"{parent}/plain", os.O_RDWR | os.O_CREAT, 0o600)
+        os.posix_fallocate(self.fd, 0, SUBBUF * SUBBUFS)
+        self.map = mmap.mmap(self.fd, SUBBUF * SUBBUFS)
+        for at in range(0, SUBBUF * SUBBUFS, 4096):
+            self.map[at : at + 4096] = b"r" * 4096
+
+
+def _rate(amount: int, act: Callable[[int], None], path: Path) -> float:
+    """ns per KiB of `act`, which gets a new file."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    start = time.perf_counter_ns()
+    act(fd)
+    taken = time.perf_counter_ns() - start
+    os.close(fd)
+    path.unlink()
+    return taken / (amount / 1024)
+
+
+def by_write(source: Bytes, amount: int) -> Callable[[int], None]:
+    def act(fd: int) -> None:
+        os.posix_fallocate(fd, 0, amount)
+        with memoryview(source.map) as view:
+            for at in range(0, amount, SUBBUF):
+                place = at % (SUBBUF * SUBBUFS)
+                with view[place : place + SUBBUF] as part:
+                    os.pwrite(fd, part, at)
+
+    return act
+
+
+def by_sendfile(source: Bytes, amount: int) -> Callable[[int], None]:
+    def act(fd: int) -> None:
+        for at in range(0, amount, SUBBUF):
+            place, left = at % (SUBBUF * SUBBUFS), SUBBUF
+            while left:
+                done = os.sendfile(fd, source.fd, place, left)
+                place, left = place + done, left - done
+
+    return act
+
+
+def by_splice(source: Bytes, amount: int) -> Callable[[int], None]:
+    def act(fd: int) -> None:
+        out, into = os.pipe()
+        try:
+            for at in range(0, amount, 65536):
+                left, place = 65536, at % (SUBBUF * SUBBUFS)
+                while left:
+                    moved = os.splice(source.fd, into, left, offset_src=place)
+                    place, left = place + moved, left - moved
+                    while moved:
+                        moved -= os.splice(out, fd, moved)
+        finally:
+            os.close(out)
+            os.close(into)
+
+    return act
+
+
+def by_recorder(channel: rchan.Channel, directory: Path, amount: int, checked: bool) -> float:
+    """ns per KiB of the sink's drain; the channel is filled in between, which is not counted."""
+    place = Place.at(directory)
+    sink = FileSink(
+        place,
+        StreamName("bench", 0, 0),
+        SUBBUF,
+        channel.created_ns,
+        FileOptions(checksum=checked),
+    )
+    buffer, data, taken = channel.buffers[0], b"r" * SUBBUF, 0
+    for _ in range(amount // (SUBBUF * SUBBUFS)):
+        for _ in range(SUBBUFS):
+            assert channel.write(data)
+        channel.flush()
+        start = time.perf_counter_ns()
+        while sink.drain(buffer, 8) == 1:
+            pass
+        taken += time.perf_counter_ns() - start
+    start = time.perf_counter_ns()
+    assert sink.bytes == amount
+    sink.close()
+    taken += time.perf_counter_ns() - start
+    place.close()
+    (directory / "bench.0").unlink()
+    (directory / ".rchan" / "bench.0.index").unlink()
+    return taken / (amount / 1024)
+
+
+def to_disk(parent: str, directory: Path, rounds: int, amount: int) -> list[Result]:
+    source = Bytes(parent)
+    plain = {
+        "write(2), allocated": by_write(source, amount),
+        "sendfile": by_sendfile(source, amount),
+        "splice": by_splice(source, amount),
+    }
+    times: dict[str, list[float]] = {}
+    with rchan.create("bench", parent, SUBBUF, SUBBUFS, n_buffers=1) as channel:
+        for _ in range(rounds):
+            for name, act in plain.items():
+                times.setdefault(name, []).append(_rate(amount, act, directory / "plain"))
+            for name, checked in (("recorder, CRC-32C", True), ("recorder, no checksum", False)):
+                times.setdefault(name, []).append(by_recorder(channel, directory, amount, checked))
+    medians = {name: statistics.median(each) for name, each in times.items()}
+    best = min(plain, key=lambda name: medians[name])
+    print("To disk (page cache), GB/s, medians")
+    for name, ns in medians.items():
+        print(f"  {name:38}{1024 / ns:8.2f}")
+    print()
+    return [
+        summary(name, list(zip(times[best], times[name], strict=True)), limit, f"to {best}")
+        for name, limit in (("recorder, CRC-32C", 1 / 0.9), ("recorder, no checksum", 1 / 0.9))
+    ]
+
+
+# ---- writers at full speed ----
+
+
+def _write(parent: str, seconds: float, results: multiprocessing.queues.SimpleQueue) -> None:
+    record_of_64 = b"r" * 64
+    with rchan.open("full", parent) as channel:
+        write, stored, tried = channel.write, 0, 0
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            for _ in range(1000):
+                stored += write(record_of_64)
+            tried += 1000
+    results.put((stored, tried))
+
+
+def full_speed(parent: str, directory: Path, seconds: float) -> tuple[float, float, float]:
+    """Bytes a second that were recorded; the share of records that was dropped; memory grown."""
+    results = FORK.SimpleQueue()
+    with rchan.create("full", parent, SUBBUF, 4 * SUBBUFS) as channel:
+        writers = [FORK.Process(target=_write, args=(parent, seconds, results)) for _ in range(2)]
+        recorder = Recorder(channel, directory / "full", options=Options())
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start = time.perf_counter()
+        for writer in writers:
+            writer.start()
+        (done,) = recorder.run(lambda: not any(writer.is_alive() for writer in writers))
+        taken = time.perf_counter() - start
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        answers = [results.get() for _ in writers]
+        for writer in writers:
+            writer.join()
+    assert done.records == sum(stored for stored, _ in answers), "every stored record is there"
+    tried = sum(each for _, each in answers)
+    return done.bytes / taken, 1 - done.records / tried, grown
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds (median of them)")
+    parser.add_argument("--megabytes", type=int, default=512, help="of each recording")
+    parser.add_argument("--directory", help="where files are written; default: TMPDIR")
+    options = parser.parse_args()
+    amount = max(1, (options.megabytes << 20) // (SUBBUF * SUBBUFS)) * SUBBUF * SUBBUFS
+    environment.show()
+    with (
+        tempfile.TemporaryDirectory(dir="/dev/shm") as parent,
+        tempfile.TemporaryDirectory(dir=options.directory) as output,
+    ):
+        directory = Path(output)
+        found = to_disk(parent, directory, options.rounds, amount)
+        table("Recording, ns per KiB", "the best of the plain ways", found)
+        rate, dropped, grown = full_speed(parent, directory, 3.0)
+    disk = 1024e9 / found[0].base_ns
+    print("Two writers of 64 bytes at full speed, and the recorder, on the same CPUs")
+    print(f"  recorded {rate / 1e9:.2f} GB/s, {rate / 64e6:.1f} million records a second")
+    print(f"  dropped {dropped:.1%} of what was tried; recorder's memory grew by {grown} KiB")
+    print(f"  {rate / disk:.2f} of the disk's own rate ({disk / 1e9:.2f} GB/s)")
+    print()
+    return conclude({"Recording": found})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
