@@ -150,24 +150,20 @@ def _go_on(output: Place, name: str, recording: Recording, append: bool) -> Clai
             f"{where} is there already, and is no recording that can be gone on with: "
             "give another directory"
         ) from error
+    wanted = recording.channel, recording.geometry.created
+    same = (before.channel, before.geometry.created) == wanted
+    if not append and (not same or before.state == "complete"):
+        _refuse(where, before, same)
+    if not same:
+        return None
     place = output.below(name)
-    own = place.below(OWN)
-    found = Claim(place, own, before)
+    found = Claim(place, place.below(OWN), before)
     try:
         _lock(found, before)
-        same = (before.channel, before.geometry.created) == (
-            recording.channel,
-            recording.geometry.created,
-        )
-        if same and (append or before.state != "complete"):
-            return found
-        if not append:
-            _refuse(where, before, same)
     except BaseException:
         found.close()
         raise
-    found.close()
-    return None
+    return found
 
 
 def _lock(found: Claim, before: Recording) -> None:

@@ -164,7 +164,8 @@ class FileSink(Sink):
     def first(self) -> Entry | None:
         """The oldest entry; None: none."""
         if self._first is None and self._stream.subbufs:
-            self._first = unpack(pread(self._index_fd, ENTRY_SIZE, HEADER_SIZE))
+            with suppress(OSError):
+                self._first = unpack(pread(self._index_fd, ENTRY_SIZE, HEADER_SIZE))
         return self._first
 
     @property
