@@ -73,6 +73,11 @@ def test_the_code_of_the_readme_runs(tmp_path):
     assert "attempted=Count(records=4000, " in run_block(block, tmp_path)
 
 
+def test_the_code_about_recording_runs(tmp_path):
+    (block,) = blocks_of("docs/recording.md")
+    assert run_block(block, tmp_path) == "1000 0\n0 0 1000 b'record 0' 0\n[]\n"
+
+
 READING = (
     "1000 records read",
     "True in time order",
