@@ -30,7 +30,8 @@ from rchan.recorder.place import Place
 from verdict import conclude
 
 SUBBUF = 256 * 1024
-SUBBUFS = 64
+SUBBUFS = 8
+DATA = b"r" * SUBBUF
 FORK = multiprocessing.get_context("fork")
 
 
@@ -41,60 +42,66 @@ class Bytes:
         self.fd = os.open(f"{parent}/plain", os.O_RDWR | os.O_CREAT, 0o600)
         os.posix_fallocate(self.fd, 0, SUBBUF * SUBBUFS)
         self.map = mmap.mmap(self.fd, SUBBUF * SUBBUFS)
-        for at in range(0, SUBBUF * SUBBUFS, 4096):
-            self.map[at : at + 4096] = b"r" * 4096
+        self.renew()
+
+    def renew(self) -> None:
+        """As writers would: the bytes come through this CPU's caches."""
+        for at in range(0, SUBBUF * SUBBUFS, SUBBUF):
+            self.map[at : at + SUBBUF] = DATA
 
 
-def _rate(amount: int, act: Callable[[int], None], path: Path) -> float:
-    """ns per KiB of `act`, which gets a new file."""
+Way = Callable[[int, int], None]  # (file, offset): the source's bytes go there
+
+
+def _rate(source: Bytes, amount: int, way: Way, path: Path, room: bool) -> float:
+    """ns per KiB of `way` into a new file. Before each turn the bytes are written anew."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-    start = time.perf_counter_ns()
-    act(fd)
-    taken = time.perf_counter_ns() - start
+    taken = -time.perf_counter_ns()
+    if room:
+        os.posix_fallocate(fd, 0, amount)
+    taken += time.perf_counter_ns()
+    for at in range(0, amount, SUBBUF * SUBBUFS):
+        source.renew()
+        start = time.perf_counter_ns()
+        way(fd, at)
+        taken += time.perf_counter_ns() - start
     os.close(fd)
     path.unlink()
     return taken / (amount / 1024)
 
 
-def by_write(source: Bytes, amount: int) -> Callable[[int], None]:
-    def act(fd: int) -> None:
-        os.posix_fallocate(fd, 0, amount)
+def by_write(source: Bytes) -> Way:
+    def way(fd: int, offset: int) -> None:
         with memoryview(source.map) as view:
-            for at in range(0, amount, SUBBUF):
-                place = at % (SUBBUF * SUBBUFS)
-                with view[place : place + SUBBUF] as part:
-                    os.pwrite(fd, part, at)
+            for at in range(0, SUBBUF * SUBBUFS, SUBBUF):
+                with view[at : at + SUBBUF] as part:
+                    os.pwrite(fd, part, offset + at)
 
-    return act
-
-
-def by_sendfile(source: Bytes, amount: int) -> Callable[[int], None]:
-    def act(fd: int) -> None:
-        for at in range(0, amount, SUBBUF):
-            place, left = at % (SUBBUF * SUBBUFS), SUBBUF
-            while left:
-                done = os.sendfile(fd, source.fd, place, left)
-                place, left = place + done, left - done
-
-    return act
+    return way
 
 
-def by_splice(source: Bytes, amount: int) -> Callable[[int], None]:
-    def act(fd: int) -> None:
-        out, into = os.pipe()
-        try:
-            for at in range(0, amount, 65536):
-                left, place = 65536, at % (SUBBUF * SUBBUFS)
-                while left:
-                    moved = os.splice(source.fd, into, left, offset_src=place)
-                    place, left = place + moved, left - moved
-                    while moved:
-                        moved -= os.splice(out, fd, moved)
-        finally:
-            os.close(out)
-            os.close(into)
+def by_sendfile(source: Bytes) -> Way:
+    def way(fd: int, offset: int) -> None:
+        at, left = 0, SUBBUF * SUBBUFS
+        while left:
+            done = os.sendfile(fd, source.fd, at, min(left, SUBBUF))
+            at, left = at + done, left - done
 
-    return act
+    return way
+
+
+def by_splice(source: Bytes) -> Way:
+    out, into = os.pipe()
+
+    def way(fd: int, offset: int) -> None:
+        at, left = 0, SUBBUF * SUBBUFS
+        while left:
+            moved = os.splice(source.fd, into, min(left, 65536), offset_src=at)
+            at, left = at + moved, left - moved
+            while moved:
+                moved -= os.splice(out, fd, moved)
+
+    return way
 
 
 def by_recorder(channel: rchan.Channel, directory: Path, amount: int, checked: bool) -> float:
@@ -107,7 +114,7 @@ def by_recorder(channel: rchan.Channel, directory: Path, amount: int, checked: b
         channel.created_ns,
         FileOptions(checksum=checked),
     )
-    buffer, data, taken = channel.buffers[0], b"r" * SUBBUF, 0
+    buffer, data, taken = channel.buffers[0], DATA, 0
     for _ in range(amount // (SUBBUF * SUBBUFS)):
         for _ in range(SUBBUFS):
             assert channel.write(data)
@@ -129,15 +136,17 @@ def by_recorder(channel: rchan.Channel, directory: Path, amount: int, checked: b
 def to_disk(parent: str, directory: Path, rounds: int, amount: int) -> list[Result]:
     source = Bytes(parent)
     plain = {
-        "write(2), allocated": by_write(source, amount),
-        "sendfile": by_sendfile(source, amount),
-        "splice": by_splice(source, amount),
+        "write(2), allocated": by_write(source),
+        "sendfile": by_sendfile(source),
+        "splice": by_splice(source),
     }
     times: dict[str, list[float]] = {}
     with rchan.create("bench", parent, SUBBUF, SUBBUFS, n_buffers=1) as channel:
         for _ in range(rounds):
-            for name, act in plain.items():
-                times.setdefault(name, []).append(_rate(amount, act, directory / "plain"))
+            for name, way in plain.items():
+                room = way is plain["write(2), allocated"]
+                ns = _rate(source, amount, way, directory / "plain", room)
+                times.setdefault(name, []).append(ns)
             for name, checked in (("recorder, CRC-32C", True), ("recorder, no checksum", False)):
                 times.setdefault(name, []).append(by_recorder(channel, directory, amount, checked))
     medians = {name: statistics.median(each) for name, each in times.items()}
@@ -170,11 +179,11 @@ def _write(parent: str, seconds: float, results: multiprocessing.queues.SimpleQu
 def own_rate(parent: str, directory: Path, seconds: float) -> float:
     """Bytes a second that plain write(2) brings into a file of `directory`, for so long."""
     source, done = Bytes(parent), 0
-    with (directory / "plain").open("wb", buffering=0) as file, memoryview(source.map) as view:
+    with (directory / "own").open("wb", buffering=0) as file, memoryview(source.map) as view:
         start = time.perf_counter()
         while (taken := time.perf_counter() - start) < seconds:
             done += file.write(view[:SUBBUF])
-    (directory / "plain").unlink()
+    (directory / "own").unlink()
     return done / taken
 
 
@@ -188,7 +197,7 @@ def full_speed(parent: str, directory: Path, seconds: float) -> None:
     """Two writers as fast as they can, and the recorder: what is recorded, and what is dropped."""
     disk = own_rate(parent, directory, seconds)
     results = FORK.SimpleQueue()
-    with rchan.create("full", parent, SUBBUF, 2 * SUBBUFS) as channel:
+    with rchan.create("full", parent, SUBBUF, 128) as channel:
         writers = [FORK.Process(target=_write, args=(parent, seconds, results)) for _ in range(2)]
         recorder = Recorder(channel, directory / "full", options=Options())
         before = private_memory()

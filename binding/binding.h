@@ -21,7 +21,8 @@ struct bind_reservation;
 
 struct bind_state {
     PyObject *errors; /* the module rchan.errors; NULL before set_errors */
-    PyTypeObject *attachment, *bell, *books, *buffer, *channel, *memory, *reservation, *stream, *subbuf;
+    PyTypeObject *attachment, *bell, *books, *buffer, *channel, *memory, *reservation, *stream,
+        *subbuf;
     PyTypeObject *arena, *copy, *tap;
     struct bind_reservation *spare; /* memory of a dead one: reserve() allocates nothing */
 };

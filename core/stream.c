@@ -13,6 +13,8 @@
 #error "the index of a recording is little-endian: convert entries here"
 #endif
 
+enum { LEAST_ROOM = 1 << 20 }; /* bytes allocated at a time in a small file */
+
 /* All of it, or -errno. */
 static int write_at(int fd, const void *data, uint64_t length, uint64_t offset)
 {
@@ -38,7 +40,10 @@ static void make_room(struct rchan_stream *stream, uint64_t end)
     if (!stream->allocate || end <= stream->allocated)
         return;
     uint64_t start = stream->allocated > stream->offset ? stream->allocated : stream->offset;
-    uint64_t length = end - start > stream->allocate ? end - start : stream->allocate;
+    uint64_t step = start < stream->allocate ? start : stream->allocate; /* doubles the file */
+    if (step < LEAST_ROOM)
+        step = LEAST_ROOM;
+    uint64_t length = end - start > step ? end - start : step;
     if (stream->limit && start < stream->limit && length > stream->limit - start)
         length = stream->limit - start > end - start ? stream->limit - start : end - start;
     if (fallocate(stream->data_fd, FALLOC_FL_KEEP_SIZE, (off_t)start, (off_t)length) == 0)

@@ -33,7 +33,7 @@ struct rchan_stream {
     uint64_t offset;       /* of the next sub-buffer in the file */
     uint64_t index_offset; /* of the next entry */
     uint64_t allocated;    /* the file has room up to here */
-    uint64_t allocate;     /* room taken at a time, in bytes; 0: none */
+    uint64_t allocate;     /* room taken at a time, in bytes, at most; 0: none */
     uint64_t limit;        /* a sub-buffer that would end beyond it is not for this file; 0: none */
     uint64_t stride;       /* every sub-buffer takes so many bytes (its padding, too); 0: its own */
     bool checked;          /* checksums of the data */

@@ -203,6 +203,7 @@ class Subbuf:
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def put_down(self) -> None: ...  # not consumed; same error
 
+@final
 class Stream:
     """A recorded file and its index, as core/stream.h describes them. Owns no descriptor."""
 

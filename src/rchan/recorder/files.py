@@ -16,7 +16,7 @@ from rchan.tracefile.manifest import OWN, RecordedFile
 from rchan.tracefile.zstd import compressor, decompress
 
 FULL: Final = _core.DRAINED_FULL  # the next sub-buffer belongs into another file
-_ALLOCATE: Final = 64 << 20  # bytes of a file that are allocated at a time
+_ALLOCATE: Final = 64 << 20  # bytes of a file that are allocated at a time, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class FileSink(Sink):
         self._stream.checked = options.checksum
         self._stream.stride = subbuf_size if options.keep_padding else 0
         self._stream.limit = limit
-        self._stream.allocate = min(_ALLOCATE, max(16 * subbuf_size, 1 << 20))
+        self._stream.allocate = _ALLOCATE
 
     # ---- what is there already ----
 
