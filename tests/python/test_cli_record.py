@@ -2,26 +2,20 @@
 
 import json
 import os
-import pty
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from commands import RCHAN, Terminal, read_line, recorded, run, sequence, start, writer
 
 import rchan
 from rchan.cli import exits
 from rchan.recorder import load
 
-RCHAN = [sys.executable, "-m", "rchan.cli"]
-WRITER = Path(__file__).with_name("record_writer.py")
 # Says the number of each SIGINT that it gets, on a line; ends at its standard input's end.
 STUBBORN = """
 import os, signal, sys
@@ -43,41 +37,6 @@ COUNTING = """if True:
             os.sched_yield()
     print("again" if signal.sigtimedwait([signal.SIGINT], 0) else "once")
 """
-
-
-def run(*arguments: str | Path, **how: Any) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*RCHAN, *map(str, arguments)], capture_output=True, text=True, check=False, **how
-    )
-    assert "Traceback" not in done.stderr
-    return done
-
-
-def start(*arguments: str | Path, **how: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*RCHAN, *map(str, arguments)], stdout=subprocess.PIPE, text=True, **how
-    )
-
-
-def read_line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
-def writer(count: int, tell_at: int = 0) -> list[str]:
-    return ["--", sys.executable, str(WRITER), "0", str(count), str(tell_at)]
-
-
-def recorded(directory: Path) -> Counter[bytes]:
-    found: Counter[bytes] = Counter()
-    for file in load(directory / "app").paths:
-        assert file.read_bytes().endswith(b"\n") or not file.stat().st_size
-        found.update(file.read_bytes().split(b"\n")[:-1])
-    return found
-
-
-def sequence(count: int) -> Counter[bytes]:
-    return Counter(b"0 %d" % seq for seq in range(count))
 
 
 @pytest.fixture
@@ -184,37 +143,6 @@ class TestSignals:
         assert b"once" in terminal.rest()
         assert terminal.wait() == 0
         assert load(tmp_path / "app").state == "complete"
-
-
-class Terminal:
-    """The command on a terminal of its own, 80 columns wide."""
-
-    def __init__(self, *arguments: str | Path) -> None:
-        try:
-            self.pid, self.fd = pty.fork()
-        except OSError as error:
-            pytest.skip(f"no pseudo terminal: {error}")
-        if self.pid == 0:
-            os.execv(sys.executable, [*RCHAN, *map(str, arguments)])
-        os.set_blocking(self.fd, True)
-
-    def read_until(self, pattern: bytes) -> bytes:
-        seen = b""
-        while not re.search(pattern, seen):
-            seen += os.read(self.fd, 4096)
-        return seen
-
-    def rest(self) -> bytes:
-        seen = b""
-        while True:
-            try:
-                seen += os.read(self.fd, 4096)
-            except OSError:  # EIO: the last process has left the terminal
-                return seen
-
-    def wait(self) -> int:
-        os.close(self.fd)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 class TestWords:
@@ -357,97 +285,3 @@ class TestCreate:
     ) -> None:
         run("record", "--create", "-o", tmp_path, "app", "--", "no-such-command")
         assert os.listdir(channels) == []
-
-
-def wait_until(found: Callable[[], bool]) -> None:
-    """Look again and again; the recorder is another process."""
-    deadline = time.monotonic() + 30
-    while not found():
-        assert time.monotonic() < deadline
-        os.sched_yield()
-
-
-class TestDaemon:
-    def test_sighup_begins_new_files(self, app: rchan.Channel, tmp_path: Path) -> None:
-        process = start("record", "--quiet", "-o", tmp_path, "app", start_new_session=True)
-        for number in range(2):
-            wait_until((tmp_path / "app").is_dir)
-            assert app.write(b"0 %d\n" % number, cpu=0)
-            app.flush()
-            wait_until(lambda: not app.stats().total.readable.records)
-            process.send_signal(signal.SIGHUP)
-            name = f"app.0.{number + 1:06}"
-            wait_until((tmp_path / "app" / name).exists)
-        process.terminate()
-        process.communicate()
-        assert process.returncode == 0
-        assert recorded(tmp_path) == sequence(2)
-
-    def test_a_terminal_that_goes_away_ends_it(self, app: rchan.Channel, tmp_path: Path) -> None:
-        terminal = Terminal("record", "-o", tmp_path, "app")
-        terminal.read_until(b"records")
-        assert app.write(b"0 0\n")
-        assert terminal.wait() == 0
-        assert load(tmp_path / "app").state == "complete"
-        assert recorded(tmp_path) == sequence(1)
-
-    def test_the_service_manager_is_told(self, app: rchan.Channel, tmp_path: Path) -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-            manager.bind(str(tmp_path / "notify"))
-            manager.settimeout(30)
-            told = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100"}
-            process = start("record", "--quiet", "-o", tmp_path / "run", "app", env=told)
-            assert manager.recv(999) == b"READY=1"
-            assert {manager.recv(999) for _ in range(2)} == {
-                b"WATCHDOG=1",
-                b"STATUS=recording, lost 0",
-            }
-            process.terminate()
-            while (said := manager.recv(999)) != b"STOPPING=1":
-                assert said in (b"WATCHDOG=1", b"STATUS=recording, lost 0")
-            process.communicate()
-        assert process.returncode == 0
-
-    def test_killed_and_started_again(self, app: rchan.Channel, tmp_path: Path) -> None:
-        """What a service does after a crash: the same command, the same directory."""
-        for number in range(3):
-            process = start("record", "--quiet", "-o", tmp_path, "app")
-            assert app.write(b"0 %d\n" % number, cpu=0)
-            app.flush()
-            wait_until(lambda: not app.stats().total.readable.records)
-            process.kill()
-            process.communicate()
-        assert run("verify", tmp_path).returncode == exits.UNFINISHED
-        assert run("record", "--until-empty", "-o", tmp_path, "app").returncode == 0
-        assert run("verify", tmp_path).returncode == 0
-        assert recorded(tmp_path) == sequence(3)
-
-
-class TestVerifyAndMerge:
-    def test_whole_damaged_and_missing(self, app: rchan.Channel, tmp_path: Path) -> None:
-        assert app.write(b"0 0\n", cpu=0)
-        assert app.write(b"0 1\n", cpu=1)
-        assert run("record", "--until-empty", "--quiet", "-o", tmp_path / "1", "app").stderr == ""
-        done = run("verify", "--json", tmp_path / "1")
-        assert done.returncode == 0
-        (told,) = json.loads(done.stdout)
-        assert (told["records"], told["checked"], told["damaged"]) == (2, 2, False)
-        assert run("merge", "-o", tmp_path / "2", tmp_path / "1").returncode == 0
-        assert run("verify", tmp_path / "2").returncode == 0
-        (tmp_path / "1" / "app" / "app.0").write_bytes(b"1 0\n")
-        done = run("verify", tmp_path / "1")
-        assert done.returncode == exits.DAMAGED
-        assert "damage: app: app.0: sub-buffer 0 of buffer 0 is damaged" in done.stdout
-        assert done.stderr == "rchan: damaged: app\n"
-        assert run("merge", "-o", tmp_path / "3", tmp_path / "1").returncode == exits.DAMAGED
-        assert run("verify", tmp_path / "none").returncode == exits.NOT_FOUND
-        assert run("merge", "-o", tmp_path / "3", tmp_path / "none").returncode == exits.NOT_FOUND
-        assert run("merge", "-o", tmp_path / "2", tmp_path / "1").returncode == exits.EXISTS
-
-    @pytest.mark.parametrize(
-        "wrong", [("--stop-after", "soon"), ("--rotate-size", "0"), ("--keep", "-1")]
-    )
-    def test_wrong_usage(self, tmp_path: Path, wrong: tuple[str, str]) -> None:
-        done = run("record", "-o", tmp_path / "x", *wrong, "app")
-        assert done.returncode == exits.USAGE
-        assert not (tmp_path / "x").exists()
