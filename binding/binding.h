@@ -21,7 +21,8 @@ struct bind_reservation;
 
 struct bind_state {
     PyObject *errors; /* the module rchan.errors; NULL before set_errors */
-    PyTypeObject *attachment, *bell, *books, *buffer, *channel, *memory, *reservation, *subbuf;
+    PyTypeObject *attachment, *bell, *books, *buffer, *channel, *memory, *reservation, *stream,
+        *subbuf;
     PyTypeObject *arena, *copy, *tap, *event, *span, *spans;
     struct bind_reservation *spare; /* memory of a dead one: reserve() allocates nothing */
     rchan_abytes spare_arena;       /* a dead arena's pages; its length is in the first word */
@@ -42,6 +43,7 @@ int bind_event_ready(PyObject *module, struct bind_state *state);
 int bind_event_span_ready(PyObject *module, struct bind_state *state);
 int bind_memory_ready(PyObject *module, struct bind_state *state);
 int bind_reservation_ready(PyObject *module, struct bind_state *state);
+int bind_stream_ready(PyObject *module, struct bind_state *state);
 int bind_subbuf_ready(PyObject *module, struct bind_state *state);
 int bind_tap_ready(PyObject *module, struct bind_state *state);
 /* The type of a spec, added to the module under `name` unless that is NULL. */
@@ -145,6 +147,8 @@ static inline void bind_reads(struct rchan_channel *core)
         rchan_note_reading(core);
 }
 
+/* crc32c(data, crc=0) */
+PyObject *bind_crc32c(PyObject *module, PyObject *const *args, Py_ssize_t n_args);
 PyObject *bind_books_new(struct bind_state *state, const struct rchan_books *books);
 /* Methods of Buffer: None if there is no finished sub-buffer. */
 PyObject *bind_subbuf_take(PyObject *buffer, PyObject *unused);

@@ -193,6 +193,13 @@ static PyObject *get_memory(PyObject *object, void *closure)
         name, get_truth, NULL, doc, (void *)(intptr_t)(fact)                                       \
     }
 
+static PyObject *get_resets(PyObject *object, void *closure)
+{
+    (void)closure;
+    struct rchan_buffer *core = bind_buffer_mapped((struct bind_buffer *)object);
+    return core ? PyLong_FromUnsignedLong(rchan_load(&core->block->resetting) >> 1) : NULL;
+}
+
 PyGetSetDef bind_buffer_properties[] = {
     NUMBER("index", INDEX, "its number: CPU modulo n_buffers"),
     NUMBER("subbuf_size", SUBBUF_SIZE, "bytes"),
@@ -214,6 +221,7 @@ PyGetSetDef bind_buffer_properties[] = {
     {"channel_base", get_channel_base, NULL, "the channel's name, or None: buffer-only", NULL},
     {"directory", get_directory, NULL, "absolute path", NULL},
     {"file_name", get_file_name, NULL, "None: it has no file (yet)", NULL},
+    {"resets", get_resets, NULL, "resets so far: numbers of sub-buffers began anew at each", NULL},
     {"file_size", get_file_size, NULL, "bytes; None: no file", NULL},
     {"padding", get_padding, NULL, "bytes left free at the end of each sub-buffer", NULL},
     {"memory", get_memory, NULL, "a read-only view of all its memory, live", NULL},

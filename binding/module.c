@@ -2,6 +2,7 @@
 #include "binding.h"
 
 #include "../core/clock.h"
+#include "../core/stream.h"
 
 Py_ssize_t bind_bytes_offset;
 
@@ -66,6 +67,8 @@ static PyMethodDef functions[] = {
      "remove(directory, base): the channel's files, also of a damaged one."},
     {"moment", bind_moment, METH_NOARGS,
      "(CPU's counter, monotonic ns, real time ns) at one moment."},
+    {"crc32c", (PyCFunction)(void (*)(void))bind_crc32c, METH_FASTCALL,
+     "crc32c(data, crc=0): CRC-32C of the data, going on from `crc`."},
     {"now_ns", now_ns, METH_NOARGS, "The clock of every time stamp, in nanoseconds."},
     {0},
 };
@@ -86,7 +89,13 @@ static int add_constants(PyObject *module)
            PyModule_AddIntConstant(module, "MAX_SUBBUFS", RCHAN_MAX_SUBBUFS) ||
            PyModule_AddIntConstant(module, "MAX_BUFFERS", RCHAN_MAX_BUFFERS) ||
            PyModule_AddIntConstant(module, "MAX_SLOTS", RCHAN_MAX_SLOTS) ||
-           PyModule_AddIntConstant(module, "BASE_MAX", RCHAN_BASE_MAX);
+           PyModule_AddIntConstant(module, "BASE_MAX", RCHAN_BASE_MAX) ||
+           PyModule_AddIntConstant(module, "DRAINED_EMPTY", RCHAN_DRAINED_EMPTY) ||
+           PyModule_AddIntConstant(module, "DRAINED_LIMIT", RCHAN_DRAINED_LIMIT) ||
+           PyModule_AddIntConstant(module, "DRAINED_FULL", RCHAN_DRAINED_FULL) ||
+           PyModule_AddIntConstant(module, "DRAINED_BUSY", RCHAN_DRAINED_BUSY) ||
+           PyModule_AddIntConstant(module, "DRAINED_DATA", RCHAN_DRAINED_DATA) ||
+           PyModule_AddIntConstant(module, "DRAINED_INDEX", RCHAN_DRAINED_INDEX);
 }
 
 static int find_bytes_offset(void)
@@ -109,7 +118,7 @@ static int module_exec(PyObject *module)
            bind_copy_ready(module, state) || bind_event_ready(module, state) ||
            bind_event_span_ready(module, state) || bind_memory_ready(module, state) ||
            bind_reservation_ready(module, state) || bind_subbuf_ready(module, state) ||
-           bind_tap_ready(module, state);
+           bind_stream_ready(module, state) || bind_tap_ready(module, state);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
@@ -128,6 +137,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->event);
     Py_VISIT(state->span);
     Py_VISIT(state->spans);
+    Py_VISIT(state->stream);
     Py_VISIT(state->subbuf);
     Py_VISIT(state->tap);
     if (state->spare)
@@ -151,6 +161,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->event);
     Py_CLEAR(state->span);
     Py_CLEAR(state->spans);
+    Py_CLEAR(state->stream);
     Py_CLEAR(state->subbuf);
     Py_CLEAR(state->tap);
     bind_reservation_free_spare(state);

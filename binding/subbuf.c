@@ -211,6 +211,12 @@ static PyObject *get_number(PyObject *object, void *offset)
     return PyLong_FromUnsignedLongLong(*(uint64_t *)((char *)object + (intptr_t)offset));
 }
 
+static PyObject *get_resets(PyObject *object, void *closure)
+{
+    (void)closure;
+    return PyLong_FromUnsignedLong(SELF(object)->core.resets);
+}
+
 static PyObject *get_cpu(PyObject *object, void *closure)
 {
     (void)closure;
@@ -289,9 +295,11 @@ static PyGetSetDef properties[] = {
     NUMBER(length, "bytes, without padding and without what was read before"),
     NUMBER(skipped, "bytes of it that were read before"),
     NUMBER(records, NULL),
+    NUMBER(before_records, "records written into its buffer before it, whatever became of them"),
     NUMBER(first_ns, "time of its start"),
     NUMBER(last_ns, "time of its finish"),
     {"cpu", get_cpu, NULL, "the buffer's index", NULL},
+    {"resets", get_resets, NULL, "resets of the buffer before it: seq began anew at each", NULL},
     {"data", get_data, NULL, "a read-only view of its bytes", NULL},
     {"overwritten", get_overwritten, NULL, "(records, bytes) lost just before it", NULL},
     {"drops", get_drops, NULL, "(records, bytes) of each cause, as they stood at its start", NULL},

@@ -231,6 +231,7 @@ static void describe(const struct position *at, const struct rchan_reach *reach,
     out->skipped = at->bytes;
     out->seq = at->subbuf;
     out->records = rchan_load(&meta->records);
+    out->before_records = rchan_load(&meta->start_records);
     out->first_ns = rchan_load(&meta->first_ns);
     out->last_ns = rchan_load(&meta->last_ns);
     for (unsigned cause = 0; cause < RCHAN_DROP_CAUSES; cause++) {
@@ -238,6 +239,7 @@ static void describe(const struct position *at, const struct rchan_reach *reach,
         out->lost_bytes[cause] = rchan_load(&meta->lost_bytes[cause]);
     }
     out->tail = position_word(at);
+    out->resets = rchan_load(&buffer->block->resetting) >> 1;
     out->fork_count = channel->fork_count;
 }
 

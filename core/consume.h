@@ -25,12 +25,14 @@ struct rchan_subbuf {
     uint64_t skipped; /* bytes of it that were read before */
     uint64_t seq;     /* its number: sub-buffers produced before it */
     uint64_t records;
+    uint64_t before_records; /* written into the buffer before it, whatever became of them */
     uint64_t first_ns, last_ns;
     /* all that was lost in this buffer before it: the difference to the one before tells when */
     uint64_t overwritten_records, overwritten_bytes;
     uint64_t lost_records[RCHAN_DROP_CAUSES]; /* drop counters as they stood at its start */
     uint64_t lost_bytes[RCHAN_DROP_CAUSES];
-    uint64_t tail; /* the word it was taken at */
+    uint64_t tail;   /* the word it was taken at */
+    uint32_t resets; /* of its buffer, before it */
     uint32_t fork_count;
     bool good; /* what rchan_subbuf_whole said last: it is counted by that */
 };

@@ -19,7 +19,7 @@ class Check:
     """
 
     def __init__(self, directory: Path, name: str, reports: list[Path]) -> None:
-        self.recording: Recording = load(directory, name)
+        self.recording: Recording = load(directory / name)
         self.workers = [json.loads(path.read_text()) for path in sorted(reports)]
         self.complaints: list[str] = []
         self.attempted = sum(worker["attempted"] for worker in self.workers)

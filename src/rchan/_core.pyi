@@ -24,6 +24,16 @@ def set_errors(module: Any) -> None:
 
 def remove(directory: str, base: str) -> None: ...
 def now_ns() -> int: ...
+def crc32c(data: _Bytes, crc: int = 0, /) -> int: ...
+
+# how Stream.drain ended
+DRAINED_EMPTY: Final[int]  # nothing finished is left
+DRAINED_LIMIT: Final[int]  # so many were asked for
+DRAINED_FULL: Final[int]  # the next one belongs into another file
+DRAINED_BUSY: Final[int]  # another reader holds the buffer
+DRAINED_DATA: Final[int]  # the data cannot be written (os_errno)
+DRAINED_INDEX: Final[int]  # the index cannot be written (os_errno)
+
 def moment() -> tuple[int, int, int]: ...  # CPU's counter, monotonic ns, real time ns
 
 # name, kind (index into rchan.events.types.SCALARS), bytes of a string at most, an enum's numbers,
@@ -159,6 +169,8 @@ class Buffer:
     @property
     def bytes_consumed(self) -> int: ...
     @property
+    def resets(self) -> int: ...  # numbers of sub-buffers began anew at each
+    @property
     def offset(self) -> int: ...
     @property
     def padding(self) -> tuple[int, ...]: ...
@@ -224,6 +236,10 @@ class Subbuf:
     @property
     def seq(self) -> int: ...
     @property
+    def before_records(self) -> int: ...  # written before it, whatever became of them
+    @property
+    def resets(self) -> int: ...  # of its buffer, before it: seq began anew at each
+    @property
     def data(self) -> memoryview: ...
     @property
     def length(self) -> int: ...
@@ -251,6 +267,29 @@ class Subbuf:
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def put_down(self) -> None: ...  # not consumed; same error
     def _copy(self) -> bool: ...  # data is a copy from now on; False: overwritten meanwhile
+
+@final
+class Stream:
+    """A recorded file and its index, as core/stream.h describes them. Owns no descriptor."""
+
+    def __new__(cls, data_fd: int, index_fd: int) -> Self: ...
+    def drain(self, buffer: Buffer, most: int, /) -> int: ...
+    offset: int
+    index_offset: int
+    allocate: int
+    limit: int
+    stride: int
+    checked: bool
+    any: bool
+    last_resets: int
+    last_seq: int
+    subbufs: int
+    records: int
+    os_errno: int
+    @property
+    def last(self) -> bytes | None: ...  # the newest entry
+    @property
+    def bytes(self) -> int: ...
 
 @final
 class SubbufCopy:

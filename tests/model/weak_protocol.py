@@ -66,7 +66,9 @@ def leave(o: Orders) -> HandOver:
     """A repair that was not finished, and who takes over from it."""
     last: Program = [Store("pending", 1), Store("owner", DEAD, o.release("owner.leave"))]
     next_: Program = [*take(o, "word.takeover", "owner", DEAD, 2), Load("p", "pending")]
-    return HandOver("owner.leave -> word.takeover", [last, next_], lambda v: v["p"] != 1, {"owner": 1})
+    return HandOver(
+        "owner.leave -> word.takeover", [last, next_], lambda v: v["p"] != 1, {"owner": 1}
+    )
 
 
 def not_overwritten(o: Orders) -> HandOver:
@@ -77,7 +79,9 @@ def not_overwritten(o: Orders) -> HandOver:
         is_("t", 1),
         Store("bytes", 2),
     ]
-    return HandOver("unread bytes overwritten", [reader, writer], lambda v: v["copied"] == 2, {"bytes": 1})
+    return HandOver(
+        "unread bytes overwritten", [reader, writer], lambda v: v["copied"] == 2, {"bytes": 1}
+    )
 
 
 def not_torn(o: Orders, second: str, acquire: str) -> HandOver:
@@ -95,7 +99,9 @@ def not_torn(o: Orders, second: str, acquire: str) -> HandOver:
         Load("again", "started"),
         is_("again", 0),
     ]
-    return HandOver(f"torn: touch.fence -> {second}", [writer, reader], lambda v: v["copied"] == 2, {})
+    return HandOver(
+        f"torn: touch.fence -> {second}", [writer, reader], lambda v: v["copied"] == 2, {}
+    )
 
 
 def head_not_behind(o: Orders) -> HandOver:
@@ -222,7 +228,9 @@ def all_hand_overs(o: Orders) -> list[HandOver]:
         *product(("switch.head", "switch.begin"), ("read.limit", "read.start", "early.head")),
         ("announce.store", "poll.announced"),
         ("finalize.store", "poll.finalized"),
-        *product(("reset.start", "reset.done"), ("reset.check", "books.resetting", "tap.resetting")),
+        *product(
+            ("reset.start", "reset.done"), ("reset.check", "books.resetting", "tap.resetting")
+        ),
         *product(("channel.live", "channel.late", "channel.change"), ("channel.look",)),
         ("buffer.map", "buffer.mapped"),
         ("switch.started", "books.started"),

@@ -1,6 +1,8 @@
 """Every test has a directory of channels of its own, in shared memory."""
 
+import ctypes
 import gc
+import os
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -61,3 +63,15 @@ def open_descriptors() -> int:
 def mapped_channels() -> int:
     """Mappings of this process that show files of channels."""
     return sum("/rchan-test-" in line for line in Path("/proc/self/maps").read_text().splitlines())
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    path = str(tmp_path / "disk").encode()
+    os.mkdir(path)
+    if libc.mount(b"tmpfs", path, b"tmpfs", 0, b"size=256k"):
+        pytest.skip(f"cannot mount a small file system: {os.strerror(ctypes.get_errno())}")
+    yield Path(path.decode())
+    libc.umount2(path, 2)

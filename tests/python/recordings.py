@@ -4,7 +4,12 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import rchan
+from rchan.recorder import Recording, record
 
 WRITER = Path(__file__).with_name("record_writer.py")
 RECORD = [sys.executable, "-m", "rchan.cli", "record"]
@@ -18,10 +23,21 @@ def lines_of(*directories: Path) -> Counter[bytes]:
     """How often each whole record is in the files; half a line at a file's end is left out."""
     found: Counter[bytes] = Counter()
     for directory in directories:
-        for path in directory.iterdir():
-            if path.suffix != ".json":
+        for path in directory.glob("*/*"):
+            if not path.name.startswith("."):
                 found.update(path.read_bytes().split(b"\n")[:-1])
     return found
+
+
+def record_one(
+    channel: rchan.Channel | str,
+    directory: Path,
+    stop: Callable[[], bool] | None = None,
+    **how: Any,
+) -> Recording:
+    """Record a single channel; its recording."""
+    (done,) = record(channel, directory, stop=stop, **how)
+    return done
 
 
 def sequence(worker: int, count: int) -> Counter[bytes]:

@@ -152,7 +152,7 @@ class TestOthers:
         assert os.listdir(channels) == []
 
     def test_help(self) -> None:
-        for command in ([], ["record"], ["write"]):
+        for command in ([], ["record"], ["write"], ["verify"], ["merge"]):
             done = run(*command, "--help", env={**os.environ, "COLUMNS": "80"})
             assert done.returncode == 0
             assert done.stdout.startswith("usage: rchan")

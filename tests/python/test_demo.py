@@ -48,14 +48,14 @@ def kept(tmp_path: Path) -> Path:
 
 def complaints(token_check: ModuleType, directory: Path) -> list[str]:
     reports = list(directory.glob("worker-*.json"))
-    (manifest,) = directory.glob("tokens-*.json")
-    check = token_check.Check(directory, manifest.stem, reports)
+    (recording,) = directory.glob("tokens-*")
+    check = token_check.Check(directory, recording.name, reports)
     check.run()
     return check.complaints
 
 
 def biggest_file(directory: Path) -> Path:
-    return max(directory.glob("tokens-*.[0-9]*"), key=lambda path: path.stat().st_size)
+    return max(directory.glob("tokens-*/tokens-*"), key=lambda path: path.stat().st_size)
 
 
 def test_every_token(channels: Path) -> None:
@@ -123,6 +123,6 @@ def test_checker_sees_a_drop_that_was_not_counted(token_check: ModuleType, kept:
 
 
 def test_checker_sees_a_recording_that_did_not_end(token_check: ModuleType, kept: Path) -> None:
-    (manifest,) = kept.glob("tokens-*.json")
+    (manifest,) = kept.glob("tokens-*/.rchan/manifest.json")
     manifest.write_text(manifest.read_text().replace('"complete"', '"recording"'))
     assert any("state: recording" in text for text in complaints(token_check, kept))

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from recordings import RECORD, last_word, lines_of, sequence, start_writer, wait_for
+from recordings import RECORD, last_word, lines_of, record_one, sequence, start_writer, wait_for
 
 import rchan
-from rchan.recorder import load, record
+from rchan.recorder import load
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def app(four_cpus: None) -> Iterator[rchan.Channel]:
 class TestProcesses:
     def test_every_record_of_several_writers(self, app: rchan.Channel, tmp_path: Path) -> None:
         writers = [start_writer(worker, 20_000) for worker in range(3)]
-        done = record(app, tmp_path, stop=lambda: all(w.poll() is not None for w in writers))
+        done = record_one(app, tmp_path, stop=lambda: all(w.poll() is not None for w in writers))
         for writer in writers:
             last_word(writer, "20000")
             assert writer.wait() == 0
@@ -46,7 +46,7 @@ class TestProcesses:
 
         killer = threading.Thread(target=kill)
         killer.start()
-        done = record(app, tmp_path / "run", stop=stop)
+        done = record_one(app, tmp_path / "run", stop=stop)
         killer.join()
         writer.communicate()
         assert writer.returncode == -signal.SIGKILL
@@ -64,8 +64,8 @@ class TestProcesses:
         wait_for(writer, "reached")
         killed.kill()
         assert killed.wait() == -signal.SIGKILL
-        assert load(first, "app").state == "recording"
-        record(app, second, stop=lambda: writer.poll() is not None)
+        assert load(first / "app").state == "recording"
+        record_one(app, second, stop=lambda: writer.poll() is not None)
         last_word(writer, "60000")
         found = lines_of(first, second)
         assert set(found) == set(sequence(0, 60_000))

@@ -82,6 +82,11 @@ def test_the_code_about_events_runs(tmp_path, number):
     assert EVENTS[number] in run_block(blocks_of("docs/events.md")[number], tmp_path)
 
 
+def test_the_code_about_recording_runs(tmp_path):
+    (block,) = blocks_of("docs/recording.md")
+    assert run_block(block, tmp_path) == "1000 0\n0 0 1000 b'record 0' 0\n[]\n"
+
+
 READING = (
     "1000 records read",
     "True in time order",

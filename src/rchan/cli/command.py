@@ -1,9 +1,20 @@
 """COMMAND as a child process, and the signals that reach rchan while it records."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
-from os import WNOHANG, kill, posix_spawnp, waitpid, waitstatus_to_exitcode
+from contextlib import contextmanager, suppress
+from os import (
+    O_CLOEXEC,
+    O_NOCTTY,
+    O_RDONLY,
+    WNOHANG,
+    kill,
+    posix_spawnp,
+    tcgetpgrp,
+    waitpid,
+    waitstatus_to_exitcode,
+)
+from os import open as os_open
 from signal import (
     SIG_BLOCK,
     SIG_SETMASK,
@@ -66,23 +77,50 @@ class Command:
             kill(self._pid, signal)
 
 
+class Terminal:
+    """The terminal that controls this process, if it has one: does it go away?"""
+
+    def __init__(self) -> None:
+        self._fd = -1
+        with suppress(OSError):
+            self._fd = os_open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC)
+
+    @property
+    def gone(self) -> bool:
+        """There was one, and there is none any more."""
+        if self._fd < 0:
+            return False
+        try:
+            tcgetpgrp(self._fd)
+        except OSError:
+            return True
+        return False
+
+
 class Ending:
     """Is it time to end? Use it as the recorder's `stop`, with the signals held.
 
-    Without a command: after the first signal. With one: when it has ended; signals are passed
-    on to it, and a second SIGINT says not to wait for it any more.
+    Without a command: after the first SIGINT or SIGTERM. With one: when it has ended; these two are
+    passed on to it, and a second SIGINT says not to wait for it any more. SIGHUP calls `rotate`,
+    unless it is the terminal's last word: then it is as SIGTERM.
     """
 
-    def __init__(self, command: Command | None) -> None:
+    def __init__(self, command: Command | None, rotate: Callable[[], None]) -> None:
         self._command = command
+        self._rotate = rotate
+        self._terminal = Terminal()
         self._signals = 0
         self._interrupts = 0
 
     def __call__(self) -> bool:
         while (info := sigtimedwait(_ENDING, 0)) is not None:
+            from_terminal = info.si_code == _SI_KERNEL
+            if info.si_signo == SIGHUP and not (from_terminal or self._terminal.gone):
+                self._rotate()
+                continue
             self._signals += 1
             self._interrupts += info.si_signo == SIGINT
-            if self._command is not None and info.si_code != _SI_KERNEL:
+            if self._command is not None and not from_terminal:
                 self._command.send(info.si_signo)
         if self._command is None:
             return self._signals > 0

@@ -6,12 +6,12 @@ OK: Final = 0
 FAILURE: Final = 1  # anything that has no status of its own
 USAGE: Final = 2  # also a name or size that cannot be
 NOT_FOUND: Final = 3  # no such channel, directory or recording
-DAMAGED: Final = 4  # a channel or manifest that is damaged or of another version
+DAMAGED: Final = 4  # a channel or recording that is damaged or of another version
 EXISTS: Final = 5  # a channel or recording of that name is there already
 NOT_PERMITTED: Final = 6
 NO_SPACE: Final = 7  # for the channel in memory
 RECORDING_FAILED: Final = 8  # the output cannot be written; the rest is still in the channel
-UNFINISHED: Final = 9  # recorded, but a stopped writer or another reader held a buffer to the end
+UNFINISHED: Final = 9  # a buffer was held to the end; or verify: whole, but was not ended
 BAD_INPUT: Final = 10  # with --strict also: some of the input was dropped or cut
 ENDED: Final = 11  # the channel was removed or finalized meanwhile
 CANNOT_RUN: Final = 126  # COMMAND is there but cannot be run
@@ -41,13 +41,13 @@ WORDS: Final = {
     OK: "fine",
     FAILURE: "another failure",
     USAGE: "wrong usage",
-    NOT_FOUND: "no such channel",
-    DAMAGED: "damaged channel",
+    NOT_FOUND: "not there",
+    DAMAGED: "damaged",
     EXISTS: "exists already",
     NOT_PERMITTED: "not permitted",
     NO_SPACE: "no memory left",
     RECORDING_FAILED: "the output cannot be written",
-    UNFINISHED: "a buffer was held by somebody to the end",
+    UNFINISHED: "not finished",
     BAD_INPUT: "the input is not what it was said to be",
     ENDED: "the channel was removed meanwhile",
     CANNOT_RUN: "COMMAND cannot be run",

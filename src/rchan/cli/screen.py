@@ -25,6 +25,8 @@ class Progress(Protocol):
     def bytes(self) -> int: ...
     @property
     def lost(self) -> "dict[str, Count]": ...
+    @property
+    def stalled(self) -> str | None: ...  # why nothing is consumed just now
 
 
 class Step(NamedTuple):
@@ -34,6 +36,7 @@ class Step(NamedTuple):
     records: int
     bytes: int
     lost: "dict[str, Count]"
+    stalled: str | None = None
 
 
 def complain(message: str, status: int) -> int:
@@ -148,7 +151,10 @@ def summary_lines(recording: "Recording") -> tuple[str, str]:
     """What was recorded, and where it is."""
     amount = f"{_many(recording.records, 'record')}, {amount_text(recording.bytes)}"
     result = f"{amount} in {recording.seconds:.1f} s, {lost_text(recording.lost)}"
-    return result, f"{recording.manifest} and {_many(len(recording.files), 'file')} beside it"
+    if recording.expired.records:
+        result += f", {recording.expired.records:,} older ones in files that were let go"
+    files = _many(len(recording.files), "file")
+    return f"{recording.channel}: {result}", f"{recording.directory}: {files}"
 
 
 def _many(number: int, thing: str) -> str:
@@ -182,6 +188,8 @@ class LiveLine:
             self._write(_CLEAR)
 
     def _text(self, progress: Progress) -> tuple[str, str]:
+        if progress.stalled is not None:
+            return f"{duration_text(progress.seconds)}  not consuming: ", progress.stalled
         numbers = (
             f"{duration_text(progress.seconds)}  {self._label}  "
             f"{progress.records:>11,} records  {amount_text(progress.bytes):>8}  "

@@ -1,4 +1,4 @@
-"""Recorder: a channel's records to files, nothing counted as read before it is written."""
+"""Recorder: channels' records to files, nothing counted as read before it is written."""
 
 from rchan.recorder.errors import (
     RecordingDamaged,
@@ -6,13 +6,33 @@ from rchan.recorder.errors import (
     RecordingFailed,
     RecordingNotFound,
 )
-from rchan.recorder.manifest import Geometry, Moment, RecordedFile, Recording, load
-from rchan.recorder.recording import TICK, Progress, Recorder, record
+from rchan.recorder.files import FileOptions, FileSink, ZstdFileSink
+from rchan.recorder.notify import Manager
+from rchan.recorder.rotation import RotatingSink, Rotation
+from rchan.recorder.session import (
+    TICK,
+    Limits,
+    Options,
+    Progress,
+    Recorder,
+    Recordings,
+    record,
+)
+from rchan.recorder.sinks import CallbackSink, NullSink, PipeSink, Sink
+from rchan.tracefile.manifest import Geometry, Moment, RecordedFile, Recording, load
 
 __all__ = [
     "TICK",
+    "CallbackSink",
+    "FileOptions",
+    "FileSink",
     "Geometry",
+    "Limits",
+    "Manager",
     "Moment",
+    "NullSink",
+    "Options",
+    "PipeSink",
     "Progress",
     "RecordedFile",
     "Recorder",
@@ -21,6 +41,11 @@ __all__ = [
     "RecordingExists",
     "RecordingFailed",
     "RecordingNotFound",
+    "Recordings",
+    "RotatingSink",
+    "Rotation",
+    "Sink",
+    "ZstdFileSink",
     "load",
     "record",
 ]

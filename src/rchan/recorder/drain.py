@@ -1,112 +1,54 @@
-"""Takes finished sub-buffers, writes them to sinks, gives them back: in that order."""
+"""Drain: a channel's finished sub-buffers to sinks, one for each buffer."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
 from time import monotonic, sleep
+from typing import Final
 
-from rchan._core import DROP_CAUSES, Buffer, Channel, Subbuf
-from rchan.recorder.sinks import Sink
-from rchan.stats import Count, Stats, buffer_stats
+from rchan._core import Buffer, Channel
+from rchan.errors import ChannelBusy
+from rchan.recorder.sinks import BUSY, EMPTY, Sink
 
-BACKOFF = 0.01  # seconds between two looks at a buffer that somebody else holds
-
-
-@dataclass(slots=True)
-class Tally:
-    """What was recorded of one buffer so far.
-
-    Losses before the first recorded sub-buffer are not this recording's, unless nobody has
-    read anything of the buffer before: then all are.
-    """
-
-    before: tuple[Count, ...]  # by cause
-    discarded_before: Count
-    overwritten_before: Count
-    is_first: bool  # nobody has read anything of the buffer before
-    subbufs: int = 0
-    bytes: int = 0
-    records: int = 0
-    first_seq: int | None = None
-    last_seq: int | None = None
-    first_ns: int | None = None
-    last_ns: int | None = None
-    overwritten: Count = field(default_factory=Count)
-
-    @classmethod
-    def start(cls, buffer: Buffer) -> "Tally":
-        stats = buffer_stats(buffer)
-        is_first = not any((*stats.consumed, *stats.discarded))
-        before = (Count(),) * len(DROP_CAUSES) if is_first else _drops(stats)
-        overwritten = Count() if is_first else stats.overwritten
-        return cls(before, stats.discarded, overwritten, is_first)
-
-    def add(self, sub: Subbuf) -> None:
-        if self.first_seq is None:
-            self.first_seq, self.first_ns = sub.seq, sub.first_ns
-            if not self.is_first:
-                self.before = tuple(Count(*drop) for drop in sub.drops)
-        self.last_seq, self.last_ns = sub.seq, sub.last_ns
-        self.subbufs += 1
-        self.bytes += sub.length
-        self.records += sub.records
-        self.overwritten = _minus(Count(*sub.overwritten), self.overwritten_before)
-
-    def lost(self, stats: Stats) -> dict[str, Count]:
-        """Records and bytes that are missing in this recording, by cause."""
-        drops = zip(DROP_CAUSES, _drops(stats), self.before, strict=True)
-        return {
-            "overwritten": self.overwritten,
-            "discarded": _minus(stats.discarded, self.discarded_before),
-            **{cause: _minus(now, before) for cause, now, before in drops},
-        }
-
-
-def _drops(stats: Stats) -> tuple[Count, ...]:
-    return tuple(getattr(stats, f"dropped_{cause}") for cause in DROP_CAUSES)
-
-
-def _minus(now: Count, before: Count) -> Count:
-    return Count(now.records - before.records, now.bytes - before.bytes)
+BACKOFF: Final = 0.01  # seconds between two looks at a buffer that somebody else holds
+TURN: Final = 8  # sub-buffers of one buffer before it is the next one's turn
 
 
 class Drain:
-    """Moves a channel's finished sub-buffers to sinks, one sink per buffer.
-
-    A sub-buffer is consumed only after its sink has taken it, so what a killed recorder had
-    not written is still in the channel. open_sink makes the sink of a buffer when it is first seen.
+    """A sub-buffer is consumed only after its sink has taken it, so what a killed recorder had
+    not stored is still in the channel. open_sink makes the sink of a buffer when it is first seen.
     """
 
     def __init__(self, channel: Channel, open_sink: Callable[[Buffer], Sink]) -> None:
         self.channel = channel
-        self.tallies: dict[int, Tally] = {}
         self.buffers: dict[int, Buffer] = {}
+        self.sinks: dict[int, Sink] = {}
         self._open_sink = open_sink
-        self._sinks: dict[int, Sink] = {}
-        self._copy = bytearray(channel.subbuf_size) if channel.overwrite else None
+        self._seen: dict[int, tuple[int, float]] = {}  # unfinished: its number, first seen when
 
-    def look(self) -> None:
-        """Take up buffers that have come into being since the last look."""
+    @property
+    def taken(self) -> int:
+        """Sub-buffers taken so far, by all sinks."""
+        return sum(sink.subbufs for sink in self.sinks.values())
+
+    def look(self) -> bool:
+        """Take up buffers that have come into being since the last look. True: there were some."""
+        fresh = False
         for index, buffer in self.channel._buffers().items():
-            if index not in self._sinks:
-                self._sinks[index] = self._open_sink(buffer)
-                self.tallies[index] = Tally.start(buffer)
+            if index not in self.sinks:
+                self.sinks[index] = self._open_sink(buffer)
                 self.buffers[index] = buffer
+                fresh = True
+        return fresh
 
-    def round(self) -> int:
-        """Move at most one sub-buffer of each buffer; how many were moved.
+    def round(self) -> tuple[int, bool]:
+        """A turn for each buffer: how many sub-buffers were moved; was one held by somebody?
 
-        If there is nothing to move but another reader holds a buffer, wait a moment.
+        Raises RecordingFailed; the buffers that come before have had their turn.
         """
-        self.look()
-        moved = busy = 0
+        before, busy = self.taken, False
         for index, buffer in self.buffers.items():
-            try:
-                moved += self._move(index, buffer)
-            except BlockingIOError:
-                busy += 1
-        if busy and not moved:
-            sleep(BACKOFF)
-        return moved
+            busy |= self.sinks[index].drain(buffer, TURN) == BUSY
+        return self.taken - before, busy
 
     def up_to_now(self, patience: float) -> list[int]:
         """Move everything that is finished now, though writers may go on meanwhile.
@@ -117,16 +59,14 @@ class Drain:
         goals = {index: buffer.subbufs_produced for index, buffer in self.buffers.items()}
         deadline = monotonic() + patience
         while goals:
-            moved = 0
+            before = self.taken
             for index, goal in list(goals.items()):
-                try:
-                    step = self._move(index, self.buffers[index])
-                except BlockingIOError:
-                    continue
-                moved += step
-                if not step or self.buffers[index].subbufs_consumed >= goal:
+                buffer = self.buffers[index]
+                left = max(1, min(TURN, goal - buffer.subbufs_consumed))
+                result = self.sinks[index].drain(buffer, left)
+                if result == EMPTY or buffer.subbufs_consumed >= goal:
                     del goals[index]
-            if moved:
+            if self.taken != before:
                 deadline = monotonic() + patience
             elif goals:
                 if monotonic() > deadline:
@@ -134,38 +74,51 @@ class Drain:
                 sleep(BACKOFF)
         return sorted(goals)
 
-    def sync(self) -> None:
-        for sink in self._sinks.values():
-            sink.sync()
+    def finish(self, patience: float) -> tuple[int, ...]:
+        """Move everything that was written before this call; the buffers where that failed."""
+        held = self.up_to_now(patience)
+        busy = self._finish_unfinished(patience)
+        held += self.up_to_now(patience)
+        return tuple(sorted({*held, *busy}))
+
+    def _finish_unfinished(self, patience: float) -> list[int]:
+        """Finish unfinished sub-buffers; those where a writer did not let go for so long."""
+        busy = list(self.buffers.items())
+        deadline = monotonic() + patience
+        while True:
+            busy = [(index, buffer) for index, buffer in busy if not _finished(buffer)]
+            if not busy or monotonic() > deadline:
+                return [index for index, _ in busy]
+            sleep(BACKOFF)
+
+    def finish_slow(self, interval: float, now: float) -> None:
+        """Finish sub-buffers that have been seen with something in them for so many seconds."""
+        for index, buffer in self.buffers.items():
+            number, offset = buffer.subbufs_produced, buffer.offset
+            if not 0 < offset <= buffer.subbuf_size:
+                self._seen.pop(index, None)
+                continue
+            seen, since = self._seen.setdefault(index, (number, now))
+            if seen != number:
+                self._seen[index] = (number, now)
+            elif now - since >= interval:
+                with suppress(ChannelBusy):  # a stalled writer: next time
+                    buffer._finish(number)
 
     def close(self) -> None:
-        for sink in self._sinks.values():
+        """Close all sinks."""
+        for sink in self.sinks.values():
             sink.close()
 
-    def _move(self, index: int, buffer: Buffer) -> int:
-        sub = buffer.take()
-        if sub is None:
-            return 0
-        try:
-            if not self._record(sub, self._sinks[index]):
-                return 0  # it was overwritten meanwhile; the next take says what was lost
-            self.tallies[index].add(sub)
-            sub.give_back()
-        finally:
-            if sub.held:
-                sub.put_down()
-        return 1
+    def forget(self) -> None:
+        """Let go of all buffers: they keep the channel attached."""
+        self.buffers.clear()
+        self.sinks.clear()
 
-    def _record(self, sub: Subbuf, sink: Sink) -> bool:
-        if self._copy is None:
-            with sub.data as data:
-                sink.write(data)
-            return True
-        # A writer may begin to overwrite it at any time: only a copy can be known to be good.
-        with memoryview(self._copy)[: sub.length] as copy:
-            with sub.data as data:
-                copy[:] = data
-            if not sub.whole:
-                return False
-            sink.write(copy)
-        return True
+
+def _finished(buffer: Buffer) -> bool:
+    try:
+        buffer._finish()
+    except ChannelBusy:
+        return False
+    return True

@@ -1,32 +1,25 @@
 """What can go wrong with a recording, apart from the channel itself."""
 
-from errno import EEXIST, EIO, ENOENT
+from errno import EEXIST, EIO
 from os import strerror
 
 from rchan.errors import RchanError
+from rchan.tracefile.errors import RecordingDamaged, RecordingNotFound
+
+__all__ = ["RecordingDamaged", "RecordingExists", "RecordingFailed", "RecordingNotFound"]
 
 
 class RecordingExists(RchanError, FileExistsError):
-    """The directory already holds a recording of that name; nothing was touched."""
+    """The directory already holds another recording of that name; nothing was touched."""
 
     _number = EEXIST
-
-
-class RecordingNotFound(RchanError, FileNotFoundError):
-    """There is no manifest of that name."""
-
-    _number = ENOENT
-
-
-class RecordingDamaged(RchanError, ValueError):
-    """The manifest is not one, or is of another version."""
 
 
 class RecordingFailed(RchanError, OSError):
     """The output cannot be written (no space, an I/O error, …); `errno` says why.
 
     What was written before stays in the files, whole sub-buffers only. Everything else is
-    still in the channel: record it again into another directory.
+    still in the channel: record again into the same directory, and it goes on there.
     """
 
     _number = EIO

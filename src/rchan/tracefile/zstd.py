@@ -1,0 +1,38 @@
+"""zstd, from the standard library (3.14 and later) or the package `zstandard`."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from rchan.errors import Unsupported
+
+
+def _module() -> tuple[str, Any]:
+    for name in ("compression.zstd", "zstandard"):
+        try:
+            return name, import_module(name)
+        except ImportError:
+            continue
+    raise Unsupported(
+        "there is no zstd in this Python: pip install 'rchan[zstd]' (or Python 3.14 and later)"
+    )
+
+
+def compressor(level: int) -> Callable[[memoryview], bytes]:
+    """A function that makes one frame of its argument. Raises Unsupported."""
+    name, module = _module()
+    if name == "zstandard":
+        compress: Callable[[memoryview], bytes] = module.ZstdCompressor(level=level).compress
+        return compress
+    return lambda data: bytes(module.compress(data, level=level))
+
+
+def decompress(frame: bytes | memoryview, length: int) -> bytes:
+    """The `length` bytes of a frame; other bytes, or none, if it is damaged. Raises Unsupported."""
+    name, module = _module()
+    try:
+        if name == "zstandard":
+            return bytes(module.ZstdDecompressor().decompress(frame, max_output_size=length))
+        return bytes(module.ZstdDecompressor().decompress(frame, max_length=length))
+    except (module.ZstdError, ValueError, EOFError):
+        return b""

@@ -1,0 +1,112 @@
+/* The checksum against known values and itself; a stream's file and index, byte by byte. */
+#include "crc32c.h"
+#include "stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "fixture.h"
+
+static int memory_file(void)
+{
+    int fd = memfd_create("stream", MFD_CLOEXEC);
+    REQUIRE(fd >= 0);
+    return fd;
+}
+
+TEST(the_checksum_is_crc_32c)
+{
+    uint8_t zeros[32] = {0}, ones[32], up[32];
+    memset(ones, 255, sizeof ones);
+    for (int i = 0; i < 32; i++)
+        up[i] = (uint8_t)i;
+    CHECK_EQ(rchan_crc32c(0, "123456789", 9), 0xe3069283);
+    CHECK_EQ(rchan_crc32c(0, zeros, 32), 0x8a9136aa);
+    CHECK_EQ(rchan_crc32c(0, ones, 32), 0x62a8ab43);
+    CHECK_EQ(rchan_crc32c(0, up, 32), 0x46dd794e);
+    CHECK_EQ(rchan_crc32c(7, "", 0), 7);
+}
+
+TEST(the_fast_one_is_the_plain_one_at_every_length_and_place)
+{
+    static uint8_t data[40000];
+    uint32_t seed = 1;
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)((seed = seed * 1664525u + 1013904223u) >> 24);
+    for (size_t length = 0; length < 1000; length++)
+        CHECK_EQ(rchan_crc32c(5, data + length % 9, length),
+                 rchan_crc32c_plain(5, data + length % 9, length));
+    for (size_t length = 11000; length < 39000; length += 977)
+        CHECK_EQ(rchan_crc32c(0, data + 3, length), rchan_crc32c_plain(0, data + 3, length));
+    uint32_t parts = rchan_crc32c(rchan_crc32c(0, data, 12345), data + 12345, 20000);
+    CHECK_EQ(parts, rchan_crc32c(0, data, 32345));
+}
+
+static struct rchan_stream stream_of(int data_fd, int index_fd)
+{
+    return (struct rchan_stream){.data_fd = data_fd, .index_fd = index_fd, .checked = true};
+}
+
+TEST(sub_buffers_stand_one_behind_the_other)
+{
+    struct rchan_channel *channel = fixture_channel("stream", 64, 4, false);
+    struct rchan_stream stream = stream_of(memory_file(), memory_file());
+    struct rchan_entry entries[3];
+    uint8_t data[120];
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(fixture_write(channel, (uint8_t)(i + 1), 40), RCHAN_STORED);
+    CHECK_EQ(rchan_stream_drain(&stream, &channel->buffers[0], 9), RCHAN_DRAINED_EMPTY);
+    CHECK_EQ(stream.subbufs, 2);
+    CHECK_EQ(rchan_buffer_flush(&channel->buffers[0]), 0);
+    CHECK_EQ(rchan_stream_drain(&stream, &channel->buffers[0], 1), RCHAN_DRAINED_LIMIT);
+    CHECK_EQ(pread(stream.data_fd, data, sizeof data, 0), 120);
+    CHECK_EQ(pread(stream.index_fd, entries, sizeof entries, 0), sizeof entries);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(data[40 * i], i + 1);
+        CHECK_EQ(entries[i].seq, i);
+        CHECK_EQ(entries[i].offset, 40 * i);
+        CHECK_EQ(entries[i].before_records, i);
+        CHECK_EQ(entries[i].data_crc, rchan_crc32c(0, data + 40 * i, 40));
+    }
+    CHECK_EQ(fixture_books(&channel->buffers[0]).consumed_records, 3);
+    fixture_close(channel);
+}
+
+TEST(what_was_recorded_before_is_given_back_and_not_recorded_again)
+{
+    struct rchan_channel *channel = fixture_channel("stream", 64, 4, false);
+    struct rchan_stream stream = stream_of(memory_file(), memory_file());
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(fixture_write(channel, (uint8_t)i, 64), RCHAN_STORED);
+    stream.any = true;
+    stream.last_seq = 0;
+    CHECK_EQ(rchan_stream_drain(&stream, &channel->buffers[0], 9), RCHAN_DRAINED_EMPTY);
+    CHECK_EQ(stream.subbufs, 1);
+    CHECK_EQ(stream.last.seq, 1);
+    fixture_close(channel);
+}
+
+TEST(what_cannot_be_written_stays_in_the_channel)
+{
+    struct rchan_channel *channel = fixture_channel("stream", 64, 4, false);
+    struct rchan_stream stream = stream_of(memory_file(), memory_file());
+    int good = stream.index_fd, bad = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    CHECK_EQ(fixture_write(channel, 1, 64), RCHAN_STORED);
+    CHECK_EQ(fixture_write(channel, 2, 64), RCHAN_STORED);
+    stream.index_fd = bad;
+    CHECK_EQ(rchan_stream_drain(&stream, &channel->buffers[0], 9), RCHAN_DRAINED_INDEX);
+    CHECK_EQ(stream.os_errno, ENOSPC);
+    CHECK_EQ(stream.offset, 0);
+    stream.index_fd = good;
+    stream.limit = 32;
+    CHECK_EQ(rchan_stream_drain(&stream, &channel->buffers[0], 9), RCHAN_DRAINED_EMPTY);
+    CHECK_EQ(stream.subbufs, 1);
+    CHECK_EQ(rchan_buffer_flush(&channel->buffers[0]), 0);
+    CHECK_EQ(rchan_stream_drain(&stream, &channel->buffers[0], 9), RCHAN_DRAINED_FULL);
+    CHECK_EQ(fixture_books(&channel->buffers[0]).readable_records, 1);
+    fixture_close(channel);
+    close(bad);
+}

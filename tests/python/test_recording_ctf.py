@@ -1,0 +1,55 @@
+"""A recording whose sub-buffers are CTF packets is a CTF trace as it is: babeltrace2 reads it."""
+
+import re
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import rchan
+from rchan.recorder import FileOptions, Options, Rotation, record
+
+METADATA = """/* CTF 1.8 */
+typealias integer { size = 32; align = 8; signed = false; } := uint32_t;
+typealias integer { size = 64; align = 8; signed = false; } := uint64_t;
+trace { major = 1; minor = 8; byte_order = le;
+        packet.header := struct { uint32_t magic; uint32_t stream_id; }; };
+stream { id = 0; packet.context := struct { uint64_t packet_size; uint64_t content_size; };
+         event.header := struct { uint32_t id; }; };
+event { id = 0; name = "e"; stream_id = 0; fields := struct { uint32_t v; }; };
+"""
+
+
+@pytest.mark.parametrize("keep_padding", [False, True])
+def test_a_rotated_recording(four_cpus: None, tmp_path: Path, keep_padding: bool) -> None:
+    if shutil.which("babeltrace2") is None:
+        pytest.skip("babeltrace2 is not installed")
+    content = 8 * (24 + 16)
+    size = 8 * 64 if keep_padding else content
+    with rchan.create("ev", subbuf_size=64, n_subbufs=8, n_buffers=1) as channel:
+        for packet in range(5):
+            channel.write(struct.pack("<IIQQ", 0xC1FC1FC1, 0, size, content))
+            for number in range(2):
+                channel.write(struct.pack("<II", 0, 10 * packet + number))
+            channel.flush()
+        files = FileOptions(keep_padding=keep_padding)
+        options = Options(until_empty=True, rotation=Rotation(subbufs=2), files=files)
+        record("ev", tmp_path, options=options)
+    (tmp_path / "ev" / "metadata").write_text(METADATA)
+    done = subprocess.run(
+        ["babeltrace2", tmp_path / "ev"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert re.findall(r"v = (\d+)", done.stdout) == [
+        "0",
+        "1",
+        "10",
+        "11",
+        "20",
+        "21",
+        "30",
+        "31",
+        "40",
+        "41",
+    ]
