@@ -13,7 +13,9 @@ UNSEEN = {"poll.head", "poll.tail", "slot.check", "slot.store", "switch.tail"}
 TABLE = re.compile(r"^\| `([a-z_.]+)` \| (\w+) \| ([^|]*) \| ([^|]*) \|", re.MULTILINE)
 
 
-@pytest.mark.parametrize("hand_over", all_hand_overs(Orders()), ids=lambda hand_over: hand_over.name)
+@pytest.mark.parametrize(
+    "hand_over", all_hand_overs(Orders()), ids=lambda hand_over: hand_over.name
+)
 def test_hand_over_holds(hand_over: HandOver) -> None:
     assert not hand_over.broken()
 
