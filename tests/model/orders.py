@@ -1,4 +1,4 @@
-"""The memory orders of the core, as its sources say them: each label and the operation it stands at."""
+"""The memory orders of the core, as its sources say them: labels and the operations at them."""
 
 import re
 from pathlib import Path

