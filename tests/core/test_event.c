@@ -185,6 +185,18 @@ TEST(time_never_runs_back)
     fixture_close(channel);
 }
 
+TEST(a_counter_that_began_anew)
+{
+    struct rchan_channel *channel = events_channel("ev", false, RCHAN_STAMP_MONOTONIC);
+    put(channel, 1);
+    uint64_t last = rchan_load(&channel->buffers[0].block->last_stamp);
+    channel->stamp_base = rchan_stamp_now(channel) + 1000000000000; /* stamps below 0 */
+    put(channel, 2);
+    uint8_t *second = channel->buffers[0].map + sizeof(struct rchan_packet) + EVENT;
+    CHECK_EQ(event_at(second).stamp, last);
+    fixture_close(channel);
+}
+
 TEST(plain_records_and_events_do_not_mix)
 {
     struct rchan_channel *channel = events_channel("ev", false, RCHAN_STAMP_MONOTONIC);
