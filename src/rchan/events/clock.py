@@ -116,14 +116,18 @@ def counter_frequency() -> int:
     return round((after - before) * _NS / (after_ns - before_ns))
 
 
-def choose(choice: object) -> tuple[int, int]:
-    """The clock for a new channel, as the binding takes it: which, and its frequency in Hz.
-
-    "auto": the CPU's counter where it can be trusted, else CLOCK_MONOTONIC. Raises WrongType,
-    Unsupported ("counter" where it cannot be trusted).
-    """
+def check_choice(choice: object) -> None:
+    """Raises WrongType if it is none."""
     if choice not in ("auto", "monotonic", "counter"):
         raise WrongType(f'clock is "auto", "monotonic" or "counter", not {choice!r}')
+
+
+def choose(choice: Choice) -> tuple[int, int]:
+    """The clock for a new channel, as the binding takes it: which, and its frequency in Hz.
+
+    "auto": the CPU's counter where it can be trusted, else CLOCK_MONOTONIC. Raises Unsupported:
+    "counter" where it cannot be trusted.
+    """
     if choice == "monotonic" or (choice == "auto" and not counter_trusted()):
         return _MONOTONIC, _NS
     if not counter_trusted():

@@ -19,7 +19,7 @@ from rchan.errors import (
     WrongType,
 )
 from rchan.events import types
-from rchan.events.clock import Choice, choose
+from rchan.events.clock import Choice, check_choice, choose
 from rchan.events.schema import EventSchema, Fields, Schemas, check_event_name, check_fields
 from rchan.events.types import FieldType, Given, infer, to_type
 from rchan.names import Parent
@@ -244,7 +244,7 @@ def _create_or_join(
     mode: int,
     clock: Choice,
 ) -> Channel:
-    stamps = choose(clock)
+    check_choice(clock)
     subbuf_size, n_subbufs, overwrite, n_buffers = wanted
     for _ in range(_ATTEMPTS):
         try:
@@ -259,7 +259,7 @@ def _create_or_join(
                     bool(overwrite),
                     n_buffers,
                     mode,
-                    stamps,
+                    choose(clock),
                 )
             except ChannelExists:
                 continue  # somebody was quicker: join that one
