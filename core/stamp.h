@@ -25,12 +25,13 @@ static inline uint64_t rchan_stamp_now(const struct rchan_channel *channel)
     return now - channel->stamp_base;
 }
 
-/* Owner word held: never less than the one before in this buffer. */
+/* Owner word held: never less than the one before in this buffer. (A counter that began anew while
+ * the machine was suspended gives a difference below 0, not a stamp from the far future.) */
 static inline uint64_t rchan_stamp(struct rchan_buffer *buffer)
 {
     uint64_t now = rchan_stamp_now(buffer->channel);
     uint64_t last = rchan_load(&buffer->block->last_stamp);
-    if (now < last)
+    if ((int64_t)(now - last) < 0)
         now = last;
     rchan_store(&buffer->block->last_stamp, now);
     return now;

@@ -2,6 +2,8 @@
 #include "event.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -185,6 +187,18 @@ TEST(time_never_runs_back)
     fixture_close(channel);
 }
 
+TEST(a_counter_that_began_anew)
+{
+    struct rchan_channel *channel = events_channel("ev", false, RCHAN_STAMP_MONOTONIC);
+    put(channel, 1);
+    uint64_t last = rchan_load(&channel->buffers[0].block->last_stamp);
+    channel->stamp_base = rchan_stamp_now(channel) + 1000000000000; /* stamps below 0 */
+    put(channel, 2);
+    uint8_t *second = channel->buffers[0].map + sizeof(struct rchan_packet) + EVENT;
+    CHECK_EQ(event_at(second).stamp, last);
+    fixture_close(channel);
+}
+
 TEST(plain_records_and_events_do_not_mix)
 {
     struct rchan_channel *channel = events_channel("ev", false, RCHAN_STAMP_MONOTONIC);
@@ -213,6 +227,63 @@ TEST(a_child_is_itself)
     uint8_t *second = channel->buffers[0].map + sizeof(struct rchan_packet) + EVENT;
     CHECK_EQ(event_at(second).pid, child);
     CHECK_EQ(event_at(second).tid, child);
+    fixture_close(channel);
+}
+
+/* ---- threads ---- */
+
+enum { THREADS = 3, EACH = 300 };
+
+static void *write_many(void *argument)
+{
+    struct rchan_channel *channel = *(struct rchan_channel **)argument;
+    uint64_t thread = (uint64_t)gettid() << 32;
+    for (uint64_t i = 0; i < EACH; i++)
+        while (put(channel, thread | i) == RCHAN_DROPPED_FULL)
+            sched_yield();
+    return NULL;
+}
+
+/* Time runs forward in the buffer, and each thread's events are there in order. */
+static uint64_t check_threads(const struct rchan_subbuf *sub, uint64_t *last_stamp,
+                              uint64_t last[THREADS + 1])
+{
+    uint64_t count = 0;
+    for (uint64_t at = sizeof(struct rchan_packet); at < sub->length; at += EVENT, count++) {
+        struct event event = event_at(sub->data + at);
+        CHECK(event.stamp >= *last_stamp);
+        *last_stamp = event.stamp;
+        CHECK_EQ(event.value >> 32, event.tid);
+        uint64_t *mine = last;
+        while (*mine && *mine >> 32 != event.tid)
+            mine++;
+        CHECK(!*mine || event.value == *mine + 1);
+        *mine = event.value;
+    }
+    return count;
+}
+
+TEST(threads_at_once)
+{
+    struct rchan_channel *channel = events_channel("ev", false, RCHAN_STAMP_COUNTER);
+    pthread_t threads[THREADS];
+    struct rchan_subbuf sub;
+    uint64_t count = 0, last_stamp = 0, last[THREADS + 1] = {0};
+    for (int i = 0; i < THREADS; i++)
+        REQUIRE(pthread_create(&threads[i], NULL, write_many, &channel) == 0);
+    while (count < THREADS * EACH) {
+        int taken = rchan_subbuf_take(&channel->buffers[0], &sub);
+        if (taken == 1) {
+            count += check_threads(&sub, &last_stamp, last);
+            CHECK(rchan_subbuf_give_back(&sub, sub.length));
+        } else {
+            rchan_buffer_finish(&channel->buffers[0], UINT64_MAX);
+            sched_yield();
+        }
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    CHECK_EQ(count, THREADS * EACH);
     fixture_close(channel);
 }
 

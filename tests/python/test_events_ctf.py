@@ -304,3 +304,54 @@ def test_a_stopped_registration_is_waited_for_and_then_named(trace):
         kill(pid)
     assert trace.event("event")()
     assert values(trace) == [{}]
+
+
+def test_a_clock_that_stands_still(trace, channels):
+    control = (channels / "app.chan").read_bytes()
+    at = control.index(trace.channel._clock[6]) - 32
+    with (channels / "app.chan").open("r+b") as file:
+        file.seek(at)
+        file.write(bytes(8))
+    with pytest.raises(rchan.CorruptChannel, match="stands still"):
+        ctf.metadata(trace.channel)
+
+
+def test_a_frequency_that_cannot_be_measured_is_not_believed(channels):
+    """The machine was suspended: one of the clocks stood meanwhile."""
+    if not clock.counter_trusted():
+        pytest.skip("the kernel does not keep time by the CPU's counter here")
+    with rchan.Tracer("app", n_buffers=1) as trace:
+        control = (channels / "app.chan").read_bytes()
+        at = control.index(trace.channel._clock[6]) - 16  # the anchor's CLOCK_MONOTONIC
+        there = int.from_bytes(control[at : at + 8], "little")
+        assert there == trace.channel._clock[4]
+        with (channels / "app.chan").open("r+b") as file:
+            file.seek(at)
+            file.write((there - 10**12).to_bytes(8, "little"))
+        assert Clock.of_channel(trace.channel).frequency == trace.channel._clock[2]
+
+
+def test_a_counter_that_the_kernel_does_not_trust(channels, monkeypatch, tmp_path):
+    source = tmp_path / "current_clocksource"
+    monkeypatch.setattr(clock, "_CLOCKSOURCE", source)
+    for text in (None, "hpet\n", "kvm-clock\n"):
+        if text is not None:
+            source.write_text(text)
+        with pytest.raises(rchan.Unsupported, match="clock='auto'"):
+            rchan.Tracer("other", clock="counter")
+    with rchan.Tracer("app", n_buffers=1) as trace:
+        assert Clock.of_channel(trace.channel).kind == "monotonic"
+        assert trace.event("event")()
+        (event,) = snapshot(trace.channel)
+        assert abs(event.stamp - time.monotonic_ns()) < 1_000_000_000
+
+
+def test_readers_are_told_of_events_as_the_channel_says(channels):
+    with rchan.Tracer("app", n_buffers=1) as trace:
+        event = trace.event("event", x=int)
+        trace.channel.wakeup = ("records", 2)
+        with rchan.RelayFile(trace.channel.buffers[0]) as file:
+            event(1)
+            assert not file.poll(0)
+            event(2)
+            assert file.poll(0)

@@ -192,3 +192,11 @@ def test_nothing_is_kept_alive(channels):
     del trace, event
     gc.collect()
     assert [ref() for ref in gone] == [None, None]
+
+
+def test_a_channel_that_was_handed_over_stays_open(trace):
+    with rchan.open("app") as channel:
+        with rchan.Tracer(channel) as other:
+            event = other.event("event", x=int)
+        assert event(1) and not channel.closed
+    assert values(trace) == [{"x": 1}]

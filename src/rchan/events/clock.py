@@ -9,7 +9,7 @@ from typing import Final, Literal, Self
 from uuid import UUID
 
 from rchan import _core
-from rchan.errors import Unsupported, WrongChannel, WrongType
+from rchan.errors import CorruptChannel, Unsupported, WrongChannel, WrongType
 
 Choice = Literal["auto", "monotonic", "counter"]
 Kind = Literal["monotonic", "tsc", "cntvct"]
@@ -18,6 +18,9 @@ _MONOTONIC: Final = 1
 _COUNTER: Final = 2
 _NS: Final = 1_000_000_000
 _BASELINE: Final = 0.01  # seconds between the two looks of a first calibration
+_SAME: Final = (
+    1000  # measured twice it differs less than by a thousandth, or one of the clocks stood
+)
 _CLOCKSOURCE: Final = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 # What the kernel calls the counter that user space can read, by machine.
 _TRUSTED: Final = {"x86_64": "tsc", "aarch64": "arch_sys_counter"}
@@ -49,17 +52,21 @@ class Clock:
     def of_channel(cls, channel: _core.Channel) -> Self:
         """A channel's, its frequency measured from the channel's creation up to now.
 
-        Raises WrongChannel: it holds plain records.
+        Raises WrongChannel (it holds plain records), CorruptChannel.
         """
         given = channel._clock
         if given is None:
             raise WrongChannel(f"channel {channel.base!r} holds plain records, not events")
         clock, base, frequency, stamp, monotonic, realtime, uuid, same_boot = given
         anchor = Anchor(stamp, monotonic, realtime)
+        if not frequency:
+            raise CorruptChannel(f"channel {channel.base!r} says that its clock stands still")
         if clock == _COUNTER and same_boot:
             now, now_monotonic, _ = _core.moment()
             if now_monotonic - monotonic > _BASELINE * _NS:
-                frequency = round((now - base - stamp) * _NS / (now_monotonic - monotonic))
+                measured = (now - base - stamp) * _NS // (now_monotonic - monotonic)
+                if abs(measured - frequency) <= frequency // _SAME:
+                    frequency = measured
         kind: Kind = "monotonic" if clock == _MONOTONIC else _counter_name()
         return cls(kind, frequency, anchor, UUID(bytes=uuid), same_boot)
 
@@ -109,14 +116,18 @@ def counter_frequency() -> int:
     return round((after - before) * _NS / (after_ns - before_ns))
 
 
-def choose(choice: object) -> tuple[int, int]:
-    """The clock for a new channel, as the binding takes it: which, and its frequency in Hz.
-
-    "auto": the CPU's counter where it can be trusted, else CLOCK_MONOTONIC. Raises WrongType,
-    Unsupported ("counter" where it cannot be trusted).
-    """
+def check_choice(choice: object) -> None:
+    """Raises WrongType if it is none."""
     if choice not in ("auto", "monotonic", "counter"):
         raise WrongType(f'clock is "auto", "monotonic" or "counter", not {choice!r}')
+
+
+def choose(choice: Choice) -> tuple[int, int]:
+    """The clock for a new channel, as the binding takes it: which, and its frequency in Hz.
+
+    "auto": the CPU's counter where it can be trusted, else CLOCK_MONOTONIC. Raises Unsupported:
+    "counter" where it cannot be trusted.
+    """
     if choice == "monotonic" or (choice == "auto" and not counter_trusted()):
         return _MONOTONIC, _NS
     if not counter_trusted():

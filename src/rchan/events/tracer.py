@@ -19,7 +19,7 @@ from rchan.errors import (
     WrongType,
 )
 from rchan.events import types
-from rchan.events.clock import Choice, choose
+from rchan.events.clock import Choice, check_choice, choose
 from rchan.events.schema import EventSchema, Fields, Schemas, check_event_name, check_fields
 from rchan.events.types import FieldType, Given, infer, to_type
 from rchan.names import Parent
@@ -43,7 +43,16 @@ class Tracer:
     child of a fork, and is pickled by the channel's name. A context manager: `close` at its end.
     """
 
-    __slots__ = ("__weakref__", "_channel", "_events", "_most", "_schemas", "_spans", "span")
+    __slots__ = (
+        "__weakref__",
+        "_channel",
+        "_events",
+        "_most",
+        "_own",
+        "_schemas",
+        "_spans",
+        "span",
+    )
 
     span: Callable[..., AbstractContextManager[Span]]
     """span(name, /, **fields): `with` it, a span of time around a block: two events.
@@ -78,6 +87,7 @@ class Tracer:
         Raises what `rchan.create` and `rchan.open` raise, WrongChannel (it holds plain records),
         IncompatibleChannel (it was made before the machine was started anew).
         """
+        self._own = not isinstance(name, Channel)
         if isinstance(name, Channel):
             channel = name
         else:
@@ -176,8 +186,12 @@ class Tracer:
         return self._channel.closed
 
     def close(self) -> None:
-        """Let go of the channel, which stays. Its events raise ChannelClosed from now on."""
-        self._channel.detach()
+        """Let go of the channel, which stays. Its events raise ChannelClosed from now on.
+
+        A Channel that was handed to this Tracer stays open.
+        """
+        if self._own:
+            self._channel.detach()
 
     def __enter__(self) -> Self:
         return self
@@ -230,7 +244,7 @@ def _create_or_join(
     mode: int,
     clock: Choice,
 ) -> Channel:
-    stamps = choose(clock)
+    check_choice(clock)
     subbuf_size, n_subbufs, overwrite, n_buffers = wanted
     for _ in range(_ATTEMPTS):
         try:
@@ -245,7 +259,7 @@ def _create_or_join(
                     bool(overwrite),
                     n_buffers,
                     mode,
-                    stamps,
+                    choose(clock),
                 )
             except ChannelExists:
                 continue  # somebody was quicker: join that one
