@@ -40,7 +40,9 @@ def add_to(subcommands: Any) -> None:
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("directories", metavar="DIR", nargs="+", help="a recording")
-    parser.add_argument("-o", "--output", metavar="OUT", dest="output", required=True, help="output")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", dest="output", required=True, help="output"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
