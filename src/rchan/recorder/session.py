@@ -336,7 +336,7 @@ class Recorder:
         """Nothing was left to move: channels that nobody can write to any more end here."""
         for segment in list(self._active):
             channel = segment.channel
-            gone = segment.told_removed and segment.owned and len(channel.producers()) <= 1
+            gone = segment.told_removed and segment.owned and not channel.producers()
             if segment.stalled is None and (channel.finalized or gone):
                 self._finish(segment, "finalized" if channel.finalized else "removed")
                 self._take_up(self._sources.fresh({}, patterns=self._options.watch))
