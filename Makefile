@@ -11,7 +11,7 @@ export PYTHON
 COMPILERS := gcc $(shell command -v clang >/dev/null 2>&1 && echo clang)
 # ThreadSanitizer wants a layout of memory that full randomization may take away.
 NO_RANDOM := $(shell setarch -R true 2>/dev/null && echo --wrapper=\'setarch -R\')
-C_FILES := $(wildcard core/*.[ch] binding/*.[ch] tests/core/*.[ch])
+C_FILES := $(wildcard core/*.[ch] binding/*.[ch] tests/*/*.[ch])
 SOURCES := $(shell find core binding src -type f -not -name '*.pyc') \
 	meson.build meson.options pyproject.toml LICENSE $(wildcard README.md)
 
@@ -23,6 +23,8 @@ help:
 	@echo "make lint      ruff, mypy, stubtest, clang-format, -Werror builds"
 	@echo "make format    ruff format and clang-format, in place"
 	@echo "make bench     the numbers"
+	@echo "make storm T=60 [SEED=1]   processes killed, stopped and moved at random; every record checked"
+	@echo "make fuzz T=60    coverage-guided fuzzing of the core (clang)"
 	@echo "make venv      build and install into $(VENV)"
 	@echo "make clean     remove everything that was built"
 
@@ -91,6 +93,34 @@ tsan: $(TOOLS)
 
 test-python: $(INSTALLED)
 	tools/test-python dist/rchan-*.whl
+
+# ---- prove ----
+
+T ?= 60
+.PHONY: storm
+storm: $(INSTALLED)
+	test -f build/storm/build.ninja || $(IN_VENV) meson setup build/storm \
+		--buildtype=release -Dpython=disabled >/dev/null
+	$(IN_VENV) ninja -C build/storm --quiet
+	build/storm/tests/storm/storm --seconds $(T) --seed $(or $(SEED),1)
+
+# Coverage-guided fuzzing. It needs clang with libFuzzer.
+FUZZ_CC ?= clang
+.PHONY: fuzz
+fuzz: $(TOOLS)
+	@if ! echo 'int LLVMFuzzerTestOneInput(const char *d, long n) { return !d && n; }' | \
+		$(FUZZ_CC) -fsanitize=fuzzer,address -x c - -o /dev/null 2>/dev/null; then \
+		echo "fuzz: skipped, $(FUZZ_CC) has no -fsanitize=fuzzer (Debian: apt-get install clang)"; \
+	else \
+		$(MAKE) --no-print-directory run-fuzz; \
+	fi
+
+.PHONY: run-fuzz
+run-fuzz:
+	test -f build/fuzz/build.ninja || CC=$(FUZZ_CC) $(IN_VENV) meson setup build/fuzz \
+		--buildtype=release -Dpython=disabled -Dtestpoints=true -Dfuzz=true -Db_lundef=false >/dev/null
+	$(IN_VENV) ninja -C build/fuzz --quiet
+	$(BIN)/python tests/fuzz/campaign.py $(T)
 
 # ---- lint ----
 
