@@ -100,9 +100,10 @@ T ?= 60
 .PHONY: storm
 storm: $(INSTALLED)
 	test -f build/storm/build.ninja || $(IN_VENV) meson setup build/storm \
-		--buildtype=release -Dpython=disabled >/dev/null
+		--buildtype=release -Dpython=disabled -Dtestpoints=true >/dev/null
 	$(IN_VENV) ninja -C build/storm --quiet
 	build/storm/tests/storm/storm --seconds $(T) --seed $(or $(SEED),1)
+	$(BIN)/python tests/storm/python_storm.py --seconds $(T) --seed $(or $(SEED),1)
 
 # Coverage-guided fuzzing. It needs clang with libFuzzer.
 FUZZ_CC ?= clang

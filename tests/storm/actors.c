@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "consume.h"
 #include "tap.h"
+#include "testpoint.h"
 #include "wait.h"
 
 enum { MAX_RECORD = 1024, WILD_RECORDS = 300, WAIT_NS = 2000000 };
@@ -381,6 +382,18 @@ static struct rchan_channel *handle_for(struct work *work, const struct weather 
     return own;
 }
 
+#ifdef RCHAN_TESTPOINTS
+static void linger(const char *name)
+{
+    static _Thread_local uint64_t random;
+    (void)name;
+    if (!random)
+        random = rchan_now_ns() | 1;
+    if (random_next(&random) % 32 == 0)
+        usleep(100);
+}
+#endif
+
 void actor_run(enum role role, unsigned number, uint64_t seed, struct rchan_channel *channel,
                const struct weather *weather)
 {
@@ -388,6 +401,9 @@ void actor_run(enum role role, unsigned number, uint64_t seed, struct rchan_chan
     work.channel = handle_for(&work, weather);
     if (!work.channel)
         return;
+#ifdef RCHAN_TESTPOINTS
+    rchan_testpoint_hook = weather->lingers ? linger : NULL;
+#endif
     switch (role) {
     case THREADED_WRITER:
         write_in_threads(&work);

@@ -20,7 +20,8 @@ enum role {
 
 struct weather {
     const char *directory, *name;
-    bool resets; /* the meddler may reset */
+    bool resets;  /* the meddler may reset */
+    bool lingers; /* everybody, now and then, at a testpoint: there kills hit where it hurts */
 };
 
 /* Never returns, except where the process cannot do its work at all (a crime). */

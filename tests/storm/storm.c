@@ -59,7 +59,8 @@ static void become(unsigned number, enum role role, uint64_t seed)
     snprintf(texts[2], sizeof texts[2], "%llu", (unsigned long long)seed);
     snprintf(texts[3], sizeof texts[3], "%d", storm.ledger_fd);
     execl("/proc/self/exe", "storm", "--actor", texts[0], texts[1], texts[2], texts[3],
-          storm.directory, storm.weather.name, storm.weather.resets ? "1" : "0", (char *)NULL);
+          storm.directory, storm.weather.name, storm.weather.resets ? "1" : "0",
+          storm.weather.lingers ? "1" : "0", (char *)NULL);
     _exit(4);
 }
 
@@ -154,6 +155,7 @@ static struct rchan_channel *make_channel(void)
                                     .cpus = first,
                                     .n_cpus = 1 + (uint32_t)dice(2)};
     storm.weather.resets = dice(4) == 0;
+    storm.weather.lingers = dice(2);
     storm.channel = rchan_channel_create(&options, &error);
     if (!storm.channel) {
         fprintf(stderr, "storm: %s\n", error.message);
@@ -217,6 +219,8 @@ static void play_round(uint64_t seconds_left_ns)
 {
     static const uint64_t pauses[] = {0, 200, 1000, 5000};
     uint64_t length = seconds_left_ns < 1500000000 ? seconds_left_ns : 1500000000;
+    /* The same channel in round k of the same seed, however many dice fell before. */
+    storm.random = (storm.seed << 20 | (storm.rounds + 1)) * UINT64_C(0x9e3779b97f4a7c15) | 1;
     ledger_clear(storm.ledger_fd);
     make_channel();
     for (unsigned i = 0; i < CREW; i++)
@@ -270,7 +274,8 @@ static void report(double seconds)
 
 static int play_actor(char **arguments)
 {
-    struct weather weather = {arguments[4], arguments[5], *arguments[6] == '1'};
+    struct weather weather = {arguments[4], arguments[5], *arguments[6] == '1',
+                              *arguments[7] == '1'};
     ledger_map(atoi(arguments[3]));
     actor_run((enum role)atoi(arguments[0]), (unsigned)atoi(arguments[1]),
               strtoull(arguments[2], NULL, 10), NULL, &weather);
@@ -280,7 +285,7 @@ static int play_actor(char **arguments)
 int main(int count, char **arguments)
 {
     uint64_t seconds = 4, kills = 0;
-    if (count == 9 && !strcmp(arguments[1], "--actor"))
+    if (count == 10 && !strcmp(arguments[1], "--actor"))
         return play_actor(arguments + 2);
     for (int i = 1; i + 1 < count; i += 2) {
         uint64_t value = strtoull(arguments[i + 1], NULL, 10);
@@ -296,8 +301,7 @@ int main(int count, char **arguments)
         perror("storm");
         return 2;
     }
-    storm.random = storm.seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
-    storm.weather = (struct weather){storm.directory, "storm", false};
+    storm.weather = (struct weather){storm.directory, "storm", false, false};
     storm.ledger_fd = ledger_make();
     uint64_t began = rchan_now_ns(), end = began + seconds * UINT64_C(1000000000);
     while (!crimes() && (rchan_now_ns() < end || storm.kills < kills))
