@@ -1,5 +1,5 @@
-"""Every file operation, and every request for memory, fails once: an error that says so, nothing left
-behind, and the next attempt succeeds."""
+"""Every file operation, and every request for memory, fails once: an error that says so, nothing
+left behind, and the next attempt succeeds."""
 
 import ast
 import errno
