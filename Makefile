@@ -117,7 +117,8 @@ fuzz: $(TOOLS)
 	fi
 
 .PHONY: run-fuzz
-run-fuzz:
+run-fuzz: $(INSTALLED)
+	-$(BIN)/python tools/requirements fuzz | $(PIP) install --quiet --requirement /dev/stdin
 	test -f build/fuzz/build.ninja || CC=$(FUZZ_CC) $(IN_VENV) meson setup build/fuzz \
 		--buildtype=release -Dpython=disabled -Dtestpoints=true -Dfuzz=true -Db_lundef=false >/dev/null
 	$(IN_VENV) ninja -C build/fuzz --quiet

@@ -324,8 +324,8 @@ def create(
     buffer. overwrite: True keeps the newest records, False the oldest (and counts the others).
     n_buffers: None is one per CPU, but no more than twice the control group's CPU quota; 1 is
     the kernel's global buffer. private_data: kept in the attribute of that name.
-    mode: permission bits of the files, 0o600 at least, none for others. exist_ok: a channel of this name and
-    geometry may be there already, made by somebody else; then join it as `open` does.
+    mode: permission bits of the files, 0o600 at least, none for others. exist_ok: a channel of this
+    name and geometry may be there already, made by somebody else; then join it as `open` does.
 
     Raises WrongType, BadName, GeometryError (also: another geometry than the channel that is
     there), ChannelExists, ChannelNotFound (no such directory), NotPermitted, NoSpace,

@@ -10,6 +10,7 @@ start from. --report adds executions and seconds to a JSON file, so that campaig
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import re
 import shutil
@@ -28,18 +29,30 @@ EXECUTED = re.compile(r"stat::number_of_executed_units: *(\d+)")
 
 def targets(build: Path) -> list[Path]:
     folder = build / "tests/fuzz"
-    return sorted(path for path in folder.glob("fuzz_*") if path.is_file() and not path.suffix)
+    made = sorted(path for path in folder.glob("fuzz_*") if path.is_file() and not path.suffix)
+    if importlib.util.find_spec("atheris") and importlib.util.find_spec("rchan"):
+        return [*made, *sorted(HERE.glob("fuzz_*.py"))]
+    print("the targets in Python are left out: there is no atheris (pip install atheris)")
+    return made
+
+
+def command_of(target: Path) -> list[str]:
+    return [sys.executable, str(target)] if target.suffix else [str(target)]
 
 
 def stored(target: Path) -> Path:
-    return HERE / "corpus" / target.name.removeprefix("fuzz_")
+    return HERE / "corpus" / target.stem.removeprefix("fuzz_")
 
 
 def play(target: Path, seconds: int, build: Path) -> int:
     """Executions in that time; SystemExit if there is a finding."""
-    found = build / "found" / target.name
+    found = build / "found" / target.stem
     found.mkdir(parents=True, exist_ok=True)
-    command = [str(target), f"-max_total_time={seconds}", f"-artifact_prefix={build}/finding-"]
+    command = [
+        *command_of(target),
+        f"-max_total_time={seconds}",
+        f"-artifact_prefix={build}/finding-",
+    ]
     done = subprocess.run(
         [*command, *FLAGS, str(found), *[str(p) for p in [stored(target)] if p.is_dir()]],
         stderr=subprocess.PIPE,
@@ -66,10 +79,10 @@ def add(report: Path, name: str, executions: int, seconds: float, corpus: int) -
 def keep(target: Path, build: Path) -> int:
     """The smallest set of inputs with all the coverage becomes the stored corpus."""
     with tempfile.TemporaryDirectory() as smallest:
-        folders = (build / "found" / target.name, stored(target))
+        folders = (build / "found" / target.stem, stored(target))
         sources = [str(folder) for folder in folders if folder.is_dir()]
         subprocess.run(
-            [str(target), "-merge=1", "-use_counters=0", *FLAGS[:1], smallest, *sources],
+            [*command_of(target), "-merge=1", "-use_counters=0", *FLAGS[:1], smallest, *sources],
             check=True,
             capture_output=True,
         )
@@ -100,8 +113,8 @@ def main() -> None:
         began = time.monotonic()
         executions = play(target, share, options.build)
         took = time.monotonic() - began
-        inputs = len(list((options.build / "found" / target.name).iterdir()))
-        add(report, target.name, executions, took, inputs)
+        inputs = len(list((options.build / "found" / target.stem).iterdir()))
+        add(report, target.stem, executions, took, inputs)
         print(
             f"{target.name:16} {executions:>12,} executions  {took:6.1f} s  {inputs:6} inputs",
             flush=True,

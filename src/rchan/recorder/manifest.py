@@ -176,14 +176,25 @@ def load(directory: str | Path, name: str) -> Recording:
         values = loads(path.read_bytes())
     except FileNotFoundError as error:
         raise RecordingNotFound(f"there is no recording {str(path)!r}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordingDamaged(f"{path}: not a manifest: {error}") from error
     try:
         if (values.pop("format"), values.pop("version")) != (FORMAT, VERSION):
             raise RecordingDamaged(f"{path}: not a manifest of version {VERSION}")
-        return _from_json(str(directory), values)
-    except (KeyError, TypeError, AttributeError) as error:
+        return _checked(_from_json(str(directory), values))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise RecordingDamaged(f"{path}: not a manifest: {error!r}") from error
+
+
+def _checked(recording: Recording) -> Recording:
+    """The same, if all that is asked of it can be answered, and its files are beside it."""
+    for file in recording.files:
+        name = file.file
+        if not isinstance(name, str) or name in ("", "..") or Path(name).name != name:
+            raise ValueError(f"{name!r} is not the name of a file beside the manifest")
+    recording.to_json()
+    recording.summary()
+    return recording
 
 
 def _from_json(directory: str, values: dict[str, Any]) -> Recording:
