@@ -89,6 +89,9 @@ class Rchan:
     def finish(self) -> None:
         """What a process does at a normal end: send what it still has."""
 
+    def close(self) -> None:
+        self.channel.close()
+
     def receive(self, board: Board) -> None:
         while True:
             self.channel.flush()
@@ -207,6 +210,11 @@ class Iceoryx:
     def finish(self) -> None:
         time.sleep(IDLE)  # its memory goes with it
 
+    def close(self) -> None:
+        """The dead leave files in shared memory."""
+        node = self.iox.NodeBuilder.new().create(self.iox.ServiceType.Ipc)
+        node.blocking_cleanup_dead_nodes(self.iox.Duration.from_millis(1000))
+
     def receive(self, board: Board) -> None:
         subscriber = self.service().subscriber_builder().buffer_size(1024).create()
         while True:
@@ -302,8 +310,8 @@ def one_try(make: Callable[[str], Any], dice: random.Random) -> dict[str, int]:
         wait_for(lambda: time.monotonic_ns() // 1_000_000 - board.words[10] > IDLE * 1000, 60)
         os.kill(consumer, signal.SIGKILL)
         os.waitpid(consumer, 0)
-        if hasattr(transport, "channel"):
-            transport.channel.close()
+        if hasattr(transport, "close"):
+            transport.close()
     return {"tries": 1, "wedged": int(not (through and finished == len(others))), **board.result()}
 
 
