@@ -1,5 +1,5 @@
 """What other writers feel when a writer is killed: the 99.99th percentile of their writes in the
-second after a kill -9, against the same second with the writer alive.
+second after a kill -9, against a second in which that writer lives and sleeps.
 
     python benchmarks/kill.py [--rounds 9] [--seconds 1.0]
 
@@ -29,17 +29,17 @@ RECORD = b"x" * 64
 FORK = multiprocessing.get_context("fork")
 
 
-def victim(channel: rchan.Channel, holds: bool, ready: Connection) -> None:
-    """On the CPU of the other one, so that they share its buffer."""
+def victim(channel: rchan.Channel, ends: str, ready: Connection) -> None:
+    """ends: how it will be found: "asleep", "writing", or "holding" a reservation."""
+    channel.write(RECORD)
+    slot = channel.reserve(64) if ends == "holding" else None
     ready.send(None)
-    slots = []
-    while True:
+    while ends == "writing":
         for _ in range(50):
             channel.write(RECORD)
-        if holds and not slots:
-            slots.append(channel.reserve(64))
-            time.sleep(1000)
         time.sleep(0.0005)
+    time.sleep(1000)
+    del slot
 
 
 def write_for(channel: rchan.Channel, seconds: float, signal_pid: int | None) -> float:
@@ -59,37 +59,33 @@ def write_for(channel: rchan.Channel, seconds: float, signal_pid: int | None) ->
     return float(ordered[int(len(ordered) * 0.9999)])
 
 
-def second(channel: rchan.Channel, holds: bool, dies: bool, seconds: float) -> float:
-    """In this process: one second of writing beside a victim that is killed, or is not.
-
-    A living one that holds a reservation would be a stalled owner; so it is compared with one that
-    writes."""
+def second(channel: rchan.Channel, ends: str, seconds: float) -> float:
+    """In this process: some time of writing beside a victim, which is killed unless it sleeps."""
     near, far = FORK.Pipe()
-    process = FORK.Process(target=victim, args=(channel, holds and dies, far), daemon=True)
+    process = FORK.Process(target=victim, args=(channel, ends, far), daemon=True)
     process.start()
     assert process.pid is not None
     near.recv()
-    time.sleep(0.05)
+    time.sleep(0.02)
     try:
-        return write_for(channel, seconds, process.pid if dies else None)
+        return write_for(channel, seconds, None if ends == "asleep" else process.pid)
     finally:
         process.kill()
         process.join()
 
 
-def compare_with_kills(n_buffers: int, holds: bool, rounds: int, seconds: float) -> Result:
+def compare_with_kills(n_buffers: int, ends: str, rounds: int, seconds: float) -> Result:
     pairs = []
     with (
         tempfile.TemporaryDirectory(dir="/dev/shm") as parent,
         rchan.create("kill", parent=parent, overwrite=True, n_buffers=n_buffers) as channel,
     ):
         for number in range(rounds):
-            measured = {}
-            for dies in (False, True) if number % 2 else (True, False):
-                measured[dies] = second(channel, holds, dies, seconds)
-            pairs.append((measured[False], measured[True]))
+            both = ("asleep", ends) if number % 2 else (ends, "asleep")
+            measured = {how: second(channel, how, seconds) for how in both}
+            pairs.append((measured["asleep"], measured[ends]))
         assert channel.stats().total.closes
-    what = "with a reservation" if holds else "while it writes"
+    what = "with a reservation" if ends == "holding" else "while it writes"
     return summary(f"killed {what}, {n_buffers} buffer{'s' * (n_buffers > 1)}", pairs, 2.0)
 
 
@@ -101,9 +97,9 @@ def main() -> int:
     options = parser.parse_args()
     environment.show()
     results = [
-        compare_with_kills(n_buffers, holds, options.rounds, options.seconds)
+        compare_with_kills(n_buffers, ends, options.rounds, options.seconds)
         for n_buffers in (2, 1)
-        for holds in (False, True)
+        for ends in ("writing", "holding")
     ]
     table("p99.99 of a write in the second after a kill", "nobody killed", results)
     return conclude({"After a kill": results}, options.json)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 SLICE = 60  # seconds of one target before the next has its turn
 LONGEST = 256  # bytes of an input
 FLAGS = [f"-max_len={LONGEST}", "-timeout=5", "-rss_limit_mb=2048", "-print_final_stats=1"]
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 EXECUTED = re.compile(r"stat::number_of_executed_units: *(\d+)")
 
 
@@ -53,13 +55,15 @@ def play(target: Path, seconds: int, build: Path) -> int:
         f"-max_total_time={seconds}",
         f"-artifact_prefix={build}/finding-",
     ]
-    done = subprocess.run(
-        [*command, *FLAGS, str(found), *[str(p) for p in [stored(target)] if p.is_dir()]],
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(prefix="rchan-fuzz-", dir=MEMORY) as scratch:
+        done = subprocess.run(
+            [*command, *FLAGS, str(found), *[str(p) for p in [stored(target)] if p.is_dir()]],
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            check=False,
+            env=os.environ | {"RCHAN_FUZZ_DIR": scratch},
+        )
     count = EXECUTED.search(done.stderr)
     if done.returncode or not count:
         sys.stderr.write(done.stderr[-8000:])

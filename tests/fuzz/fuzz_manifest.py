@@ -3,6 +3,7 @@ that can be asked of it is answered. Run by atheris (campaign.py does), or by th
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import sys
@@ -23,9 +24,12 @@ from rchan.recorder.errors import RecordingDamaged, RecordingNotFound
 
 @cache
 def folder() -> Path:
-    parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    made = tempfile.TemporaryDirectory(prefix="rchan-fuzz-", dir=parent)
-    folder.made = made  # type: ignore[attr-defined]  # removed at exit
+    """RCHAN_FUZZ_DIR, or one of our own: atheris ends without running what is due at exit."""
+    given = os.environ.get("RCHAN_FUZZ_DIR")
+    if given:
+        return Path(given)
+    made = tempfile.TemporaryDirectory(prefix="rchan-fuzz-")
+    atexit.register(made.cleanup)
     return Path(made.name)
 
 
