@@ -24,6 +24,7 @@ help:
 	@echo "make format    ruff format and clang-format, in place"
 	@echo "make bench     the numbers"
 	@echo "make storm T=60 [SEED=1]   processes killed, stopped and moved at random; every record checked"
+	@echo "make world        10,000 channels, a CPU that goes offline, and all of the world's other tests"
 	@echo "make fuzz T=60    coverage-guided fuzzing of the core (clang)"
 	@echo "make venv      build and install into $(VENV)"
 	@echo "make clean     remove everything that was built"
@@ -104,6 +105,12 @@ storm: $(INSTALLED)
 	$(IN_VENV) ninja -C build/storm --quiet
 	build/storm/tests/storm/storm --seconds $(T) --seed $(or $(SEED),1)
 	$(BIN)/python tests/storm/python_storm.py --seconds $(T) --seed $(or $(SEED),1)
+
+# The world around, as large as it gets; switches a CPU off for a moment (root).
+.PHONY: world
+world: $(INSTALLED)
+	RCHAN_TEST_CHANNELS=10000 RCHAN_TEST_CPUS=1 $(BIN)/python -m pytest \
+		tests/python/test_world_*.py tests/python/test_security.py
 
 # Coverage-guided fuzzing. It needs clang with libFuzzer.
 FUZZ_CC ?= clang

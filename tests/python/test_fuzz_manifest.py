@@ -16,7 +16,7 @@ from rchan.recorder import manifest
 from rchan.recorder.errors import RecordingDamaged
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.binary(max_size=60))
 @example(b"\0" + b"[" * 100_000)
 @example(b"\0\xff\xfe")

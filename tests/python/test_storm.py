@@ -9,7 +9,7 @@ STORM = Path(__file__).parents[1] / "storm/python_storm.py"
 
 
 def test_a_short_storm() -> None:
-    command = [sys.executable, str(STORM), "--seconds", "2.5", "--seed", "1"]
+    command = [sys.executable, str(STORM), "--seconds", "1.5", "--seed", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     counted = json.loads(done.stdout)

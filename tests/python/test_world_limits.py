@@ -16,7 +16,7 @@ import rchan
 from rchan import _core
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small tmpfs")
-MANY_CHANNELS = int(os.environ.get("RCHAN_TEST_CHANNELS", "1000"))  # 10000: make world
+MANY_CHANNELS = int(os.environ.get("RCHAN_TEST_CHANNELS", "500"))  # 10000: make world
 
 
 @contextlib.contextmanager

@@ -272,6 +272,12 @@ static void report(double seconds)
     printf("}\n");
 }
 
+static bool make_directory(const char *parent)
+{
+    snprintf(storm.directory, sizeof storm.directory, "%s/rchan-storm-XXXXXX", parent);
+    return mkdtemp(storm.directory) != NULL;
+}
+
 static int play_actor(char **arguments)
 {
     struct weather weather = {arguments[4], arguments[5], *arguments[6] == '1',
@@ -296,11 +302,11 @@ int main(int count, char **arguments)
         else if (!strcmp(arguments[i], "--seed"))
             storm.seed = value;
     }
-    snprintf(storm.directory, sizeof storm.directory, "/dev/shm/rchan-storm-XXXXXX");
-    if (!mkdtemp(storm.directory) || prctl(PR_SET_CHILD_SUBREAPER, 1)) {
-        perror("storm");
+    if (!make_directory("/dev/shm") && !make_directory("/tmp")) {
+        perror("storm: no directory");
         return 2;
     }
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* grandchildren come to us */
     storm.weather = (struct weather){storm.directory, "storm", false, false};
     storm.ledger_fd = ledger_make();
     uint64_t began = rchan_now_ns(), end = began + seconds * UINT64_C(1000000000);
@@ -308,6 +314,6 @@ int main(int count, char **arguments)
         play_round(rchan_now_ns() < end ? end - rchan_now_ns() : 1000000000);
     report((double)(rchan_now_ns() - began) / 1e9);
     if (rmdir(storm.directory))
-        fprintf(stderr, "storm: %s is not empty: something was left behind\n", storm.directory);
+        ledger_accuse(FAILED, "%s is not empty: something was left behind", storm.directory);
     return crimes() != 0;
 }
