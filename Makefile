@@ -11,7 +11,7 @@ export PYTHON
 COMPILERS := gcc $(shell command -v clang >/dev/null 2>&1 && echo clang)
 # ThreadSanitizer wants a layout of memory that full randomization may take away.
 NO_RANDOM := $(shell setarch -R true 2>/dev/null && echo --wrapper=\'setarch -R\')
-C_FILES := $(wildcard core/*.[ch] binding/*.[ch] tests/core/*.[ch])
+C_FILES := $(wildcard core/*.[ch] binding/*.[ch] tests/*/*.[ch])
 SOURCES := $(shell find core binding src -type f -not -name '*.pyc') \
 	meson.build meson.options pyproject.toml LICENSE $(wildcard README.md)
 
@@ -27,6 +27,9 @@ help:
 	@echo "make format    ruff format and clang-format, in place"
 	@echo "make bench     the numbers"
 	@echo "make help-docs man picture   docs/cli and build/man, made of the help; the picture of rchan top"
+	@echo "make storm T=60 [SEED=1]   processes killed, stopped and moved at random; every record checked"
+	@echo "make world        10,000 channels, a CPU that goes offline, and all of the world's other tests"
+	@echo "make fuzz T=60    coverage-guided fuzzing of the core (clang)"
 	@echo "make venv      build and install into $(VENV)"
 	@echo "make clean     remove everything that was built"
 
@@ -148,6 +151,42 @@ ubsan-python: $(INSTALLED)
 
 test-python: $(INSTALLED)
 	tools/test-python dist/rchan-*.whl
+
+# ---- prove ----
+
+T ?= 60
+.PHONY: storm
+storm: $(INSTALLED)
+	test -f build/storm/build.ninja || $(IN_VENV) meson setup build/storm \
+		--buildtype=release -Dpython=disabled -Dtestpoints=true >/dev/null
+	$(IN_VENV) ninja -C build/storm --quiet
+	build/storm/tests/storm/storm --seconds $(T) --seed $(or $(SEED),1)
+	$(BIN)/python tests/storm/python_storm.py --seconds $(T) --seed $(or $(SEED),1)
+
+# The world around, as large as it gets; switches a CPU off for a moment (root).
+.PHONY: world
+world: $(INSTALLED)
+	RCHAN_TEST_CHANNELS=10000 RCHAN_TEST_CPUS=1 $(BIN)/python -m pytest \
+		tests/python/test_world_*.py tests/python/test_security.py
+
+# Coverage-guided fuzzing. It needs clang with libFuzzer.
+FUZZ_CC ?= clang
+.PHONY: fuzz
+fuzz: $(TOOLS)
+	@if ! echo 'int LLVMFuzzerTestOneInput(const char *d, long n) { return !d && n; }' | \
+		$(FUZZ_CC) -fsanitize=fuzzer,address -x c - -o /dev/null 2>/dev/null; then \
+		echo "fuzz: skipped, $(FUZZ_CC) has no -fsanitize=fuzzer (Debian: apt-get install clang)"; \
+	else \
+		$(MAKE) --no-print-directory run-fuzz; \
+	fi
+
+.PHONY: run-fuzz
+run-fuzz: $(INSTALLED)
+	-$(BIN)/python tools/requirements fuzz | $(PIP) install --quiet --requirement /dev/stdin
+	test -f build/fuzz/build.ninja || CC=$(FUZZ_CC) $(IN_VENV) meson setup build/fuzz \
+		--buildtype=release -Dpython=disabled -Dtestpoints=true -Dfuzz=true -Db_lundef=false >/dev/null
+	$(IN_VENV) ninja -C build/fuzz --quiet
+	$(BIN)/python tests/fuzz/campaign.py $(T)
 
 # ---- lint ----
 

@@ -12,6 +12,7 @@ PROGRAMS = (
     "read.py",
     "wakeup.py",
     "snapshot.py",
+    "kill.py",
     "record.py",
     "cli.py",
     "events.py",

@@ -69,6 +69,7 @@ static PyObject *drain(PyObject *object, PyObject *args)
     if (self->running)
         return bind_raise(self->state, "ChannelBusy", EBUSY,
                           "another thread drains into this stream");
+    bind_reads(core->channel);
     self->running = true;
     bind_release();
     enum rchan_drained result = rchan_stream_drain(&self->core, core, most);

@@ -6,8 +6,6 @@
 
 #include "testpoint.h"
 
-enum { TRIES = 1000 };
-
 void rchan_count_drop(struct rchan_block *block, unsigned cause, uint64_t length)
 {
     struct rchan_drop *drop = &block->dropped[cause];
@@ -32,7 +30,7 @@ void rchan_drop_read(const struct rchan_block *block, unsigned cause, uint64_t *
         return;
     }
     struct rchan_drop *drop = &shared->dropped[cause];
-    for (int tries = 0; tries < TRIES; tries++) {
+    for (int tries = 0; tries < RCHAN_TRIES; tries++) {
         /* drop.read: pairs with drop.flip */
         uint64_t select = rchan_load_acquire(&drop->select);
         *records = rchan_load(&drop->records[select & 1]);
@@ -193,7 +191,7 @@ int rchan_buffer_books(const struct rchan_buffer *buffer, struct rchan_books *bo
 {
     const struct rchan_channel *channel = buffer->channel;
     memset(books, 0, sizeof *books);
-    for (int tries = 0; tries < TRIES && !try_books(buffer, books); tries++)
+    for (int tries = 0; tries < RCHAN_TRIES && !try_books(buffer, books); tries++)
         rchan_pause();
     if (books->offset > channel->full || books->subbufs_consumed > books->subbufs_produced)
         return -EBADMSG;

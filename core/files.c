@@ -26,6 +26,21 @@ int rchan_fail(struct rchan_error *error, enum rchan_failure failure, int os_err
     return -1;
 }
 
+/* Looked at when it is open: whoever looked at its path before may have seen another one. */
+static int check_directory(const char *path, const struct stat *found, struct rchan_error *error)
+{
+    if (found->st_uid != geteuid())
+        return rchan_fail(error, RCHAN_FAIL_PERMISSION, EPERM,
+                          "directory %s belongs to user %u and we are user %u: give a directory of "
+                          "your own",
+                          path, (unsigned)found->st_uid, (unsigned)geteuid());
+    if (found->st_mode & (S_IWGRP | S_IWOTH))
+        return rchan_fail(error, RCHAN_FAIL_PERMISSION, EPERM,
+                          "directory %s can be written by others (mode %04o): chmod it to 0700",
+                          path, (unsigned)found->st_mode & 07777);
+    return 0;
+}
+
 int rchan_directory_open(const char *path, struct stat *found, struct rchan_error *error)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -40,10 +55,12 @@ int rchan_directory_open(const char *path, struct stat *found, struct rchan_erro
                           "no permission to use the directory %s", path);
     if (fd < 0)
         return rchan_fail(error, RCHAN_FAIL_OS, errno, "cannot open the directory %s", path);
-    if (fstat(fd, found) == 0)
-        return fd;
-    close(fd);
-    return rchan_fail(error, RCHAN_FAIL_OS, errno, "cannot look at the directory %s", path);
+    int result = fstat(fd, found) ? rchan_fail(error, RCHAN_FAIL_OS, errno,
+                                               "cannot look at the directory %s", path)
+                                  : check_directory(path, found, error);
+    if (result)
+        close(fd);
+    return result ? -1 : fd;
 }
 
 int rchan_directory_again(const struct rchan_channel *channel, struct rchan_error *error)

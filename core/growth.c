@@ -156,7 +156,10 @@ static int make_file(struct rchan_channel *channel, int directory, uint32_t inde
                              channel->mode, error);
     if (fd < 0)
         return -1;
-    if (fstat(fd, &made) || map_data(channel, index, fd, made.st_ino, error)) {
+    int failed = fstat(fd, &made)
+                     ? rchan_fail(error, RCHAN_FAIL_OS, errno, "cannot look at a new buffer")
+                     : map_data(channel, index, fd, made.st_ino, error);
+    if (failed) {
         close(fd);
         return -1;
     }

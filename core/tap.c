@@ -9,7 +9,7 @@
 #include "testpoint.h"
 
 /* Overtaken that often in one call: a tap too slow gets nothing, not a hang. */
-enum { TRIES = 1000, MAX_LAPS = 64 };
+enum { MAX_LAPS = 64 };
 
 static uint32_t resets_of(const struct rchan_buffer *buffer)
 {
@@ -81,7 +81,7 @@ int rchan_tap_start(struct rchan_buffer *buffer, enum rchan_tap_from from, struc
     int result = 0;
     memset(tap, 0, sizeof *tap);
     tap->buffer = buffer;
-    for (int tries = 0; tries < TRIES; tries++) {
+    for (int tries = 0; tries < RCHAN_TRIES; tries++) {
         tap->resets = resets_of(buffer);
         TESTPOINT("tap: starting");
         result = tap->resets & 1 ? 0 : start_at(tap, from);
@@ -116,7 +116,7 @@ int rchan_tap_cut(struct rchan_tap *tap, struct rchan_books *books)
     const struct rchan_channel *channel = tap->buffer->channel;
     if (!books)
         books = &own;
-    for (int tries = 0; tries < TRIES; tries++) {
+    for (int tries = 0; tries < RCHAN_TRIES; tries++) {
         uint32_t resets = resets_of(tap->buffer);
         int result = rchan_buffer_books(tap->buffer, books);
         TESTPOINT("tap: cutting");

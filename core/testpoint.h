@@ -13,4 +13,12 @@ extern void (*rchan_testpoint_hook)(const char *name); /* NULL: go on */
 #define TESTPOINT(name) ((void)0)
 #endif
 
+/* How often words that change under one's hands are looked at again, at most. A fuzzer, in whose
+ * memory they never agree, has no time for that. */
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+#define RCHAN_TRIES 8
+#else
+#define RCHAN_TRIES 1000
+#endif
+
 #endif

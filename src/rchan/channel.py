@@ -333,8 +333,8 @@ def create(
     buffer. overwrite: True keeps the newest records, False the oldest (and counts the others).
     n_buffers: None is one per CPU, but no more than twice the control group's CPU quota; 1 is
     the kernel's global buffer. private_data: kept in the attribute of that name.
-    mode: permission bits of the files, 0o600 at least. exist_ok: a channel of this name and
-    geometry may be there already, made by somebody else; then join it as `open` does.
+    mode: permission bits of the files, 0o600 at least, none for others. exist_ok: a channel of this
+    name and geometry may be there already, made by somebody else; then join it as `open` does.
 
     Raises WrongType, BadName, GeometryError (also: another geometry than the channel that is
     there), ChannelExists, ChannelNotFound (no such directory), NotPermitted, NoSpace,
@@ -378,6 +378,8 @@ def _maker(
     mode = _number("mode", mode, 0, 0o777)
     if mode & 0o600 != 0o600:
         raise GeometryError(f"mode is {mode:#o}: it must let the owner read and write (0o600)")
+    if mode & 0o007:
+        raise GeometryError(f"mode is {mode:#o}: channels are not for everybody (no 0o007 bits)")
     count = n_buffers or default_n_buffers()
     given = (where, base, subbuf_size, n_subbufs, count, bool(overwrite), mode)
     return lambda: Channel._create(*given, online(), hooked, stamps)

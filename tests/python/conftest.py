@@ -1,5 +1,6 @@
 """Every test has a directory of channels of its own, in shared memory."""
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -15,11 +16,15 @@ from rchan import cpus
 
 
 @pytest.fixture(autouse=True)
-def channels(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def channels(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Path]:
     """The default directory of channels during the test."""
     with tempfile.TemporaryDirectory(prefix="rchan-test-", dir="/dev/shm") as path:
         monkeypatch.setenv("RCHAN_DIR", path)
         yield Path(path)
+        if held(path):
+            request.node.funcargs.clear()  # what fixtures gave it
+            gc.collect()
+        assert not held(path), "the test left descriptors open or memory mapped"
 
 
 @pytest.fixture
@@ -54,6 +59,17 @@ def open_files() -> Iterator[None]:
     yield
     gc.collect()
     assert (open_descriptors(), mapped_channels()) == before
+
+
+def held(path: str) -> list[str]:
+    """What this process has open or mapped below that directory: an attachment has a descriptor
+    (and a slot), a buffer has a mapping."""
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(f"/proc/self/fd/{fd}"))
+    found += Path("/proc/self/maps").read_text().splitlines()
+    return [name for name in found if f"{path}/" in name]
 
 
 def open_descriptors() -> int:

@@ -3,6 +3,7 @@
 import os
 import sys
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ from rchan import _core, errors
 
 
 @pytest.fixture
-def channel(channels: Path) -> Channel:
+def channel(channels: Path) -> Iterator[Channel]:
     """One buffer of 4 sub-buffers of 32 bytes."""
-    return make(channels, n_buffers=1, cpus=[0])
+    channel = make(channels, n_buffers=1, cpus=[0])
+    yield channel
+    if not channel.closed:
+        channel._close()
 
 
 @pytest.fixture

@@ -262,11 +262,22 @@ def from_json(text: bytes, directory: str) -> Recording:
         found = values.pop("format"), values.pop("version")
         if found != (FORMAT, VERSION):
             raise RecordingDamaged(f"{where}: not a manifest of version {VERSION}, but {found}")
-        return _from_values(directory, values)
+        return _checked(_from_values(directory, values))
     except RecordingDamaged:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RecordingDamaged(f"{where}: not a manifest: {error!r}") from error
+
+
+def _checked(recording: Recording) -> Recording:
+    """The same, if all that is asked of it can be answered, and its files are beside it."""
+    for file in recording.files:
+        name = file.file
+        if not isinstance(name, str) or name in ("", "..") or Path(name).name != name:
+            raise ValueError(f"{name!r} is not the name of a file beside the manifest")
+    recording.to_json()
+    recording.summary()
+    return recording
 
 
 def _from_values(directory: str, values: dict[str, Any]) -> Recording:

@@ -1,0 +1,17 @@
+"""A short storm (`make storm T=…` blows longer): processes killed, every record checked."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+STORM = Path(__file__).parents[1] / "storm/python_storm.py"
+
+
+def test_a_short_storm() -> None:
+    command = [sys.executable, str(STORM), "--seconds", "1.5", "--seed", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    counted = json.loads(done.stdout)
+    assert counted["kills"] >= 10
+    assert counted["recorded"] > 100
