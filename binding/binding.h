@@ -21,7 +21,8 @@ struct bind_reservation;
 
 struct bind_state {
     PyObject *errors; /* the module rchan.errors; NULL before set_errors */
-    PyTypeObject *attachment, *bell, *books, *buffer, *channel, *memory, *reservation, *subbuf;
+    PyTypeObject *attachment, *bell, *books, *buffer, *channel, *hold, *memory, *reservation,
+        *subbuf;
     PyTypeObject *arena, *copy, *tap;
     struct bind_reservation *spare; /* memory of a dead one: reserve() allocates nothing */
 };
@@ -37,6 +38,7 @@ int bind_books_ready(PyObject *module, struct bind_state *state);
 int bind_buffer_ready(PyObject *module, struct bind_state *state);
 int bind_channel_ready(PyObject *module, struct bind_state *state);
 int bind_copy_ready(PyObject *module, struct bind_state *state);
+int bind_hold_ready(PyObject *module, struct bind_state *state);
 int bind_memory_ready(PyObject *module, struct bind_state *state);
 int bind_reservation_ready(PyObject *module, struct bind_state *state);
 int bind_subbuf_ready(PyObject *module, struct bind_state *state);
@@ -135,6 +137,8 @@ PyObject *bind_memory_view(struct bind_buffer *buffer, uint64_t offset, uint64_t
 PyObject *bind_books_new(struct bind_state *state, const struct rchan_books *books);
 /* None if there is no finished sub-buffer. */
 PyObject *bind_subbuf_take(struct bind_buffer *buffer);
+/* _hold(size, wait_us, scratch): a Hold, or None: nothing is there. */
+PyObject *bind_buffer_hold(PyObject *buffer, PyObject *args);
 /* start: 'unread', 'oldest' or 'now'. */
 PyObject *bind_buffer_tap(PyObject *buffer, PyObject *start);
 PyObject *bind_reserve(struct bind_channel *channel, int64_t cpu, uint64_t length);
@@ -186,6 +190,10 @@ PyObject *bind_buffer_wait(PyObject *self, PyObject *args, PyObject *names);
 PyObject *bind_channel_wait_taps(PyObject *self, PyObject *args);
 extern PyGetSetDef bind_channel_properties[];
 extern PyGetSetDef bind_buffer_properties[];
+
+/* Functions of the module: mount(source, target, type, flags, data), umount(target, flags). */
+PyObject *bind_mount(PyObject *module, PyObject *args);
+PyObject *bind_umount(PyObject *module, PyObject *args);
 
 /* ---- hooks and the interpreter lock ---- */
 

@@ -264,6 +264,7 @@ static PyMethodDef methods[] = {
     {"poll", poll, METH_NOARGS, "poll(): mask of what is there."},
     {"wait", (PyCFunction)(void (*)(void))bind_buffer_wait, METH_VARARGS | METH_KEYWORDS,
      "wait(timeout=None): sleep until poll() is nonzero; its mask, or 0 after timeout seconds."},
+    {"_hold", bind_buffer_hold, METH_VARARGS, "A read that somebody else gets."},
     {"take", take, METH_NOARGS, "take(): the oldest finished sub-buffer, held, or None."},
     {"tap", bind_buffer_tap, METH_O, "tap(start): a Tap from 'unread', 'oldest' or 'now' on."},
     {"consumed", consumed, METH_O, "consumed(count): count so many more sub-buffers as read."},

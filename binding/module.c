@@ -64,6 +64,8 @@ static PyMethodDef functions[] = {
     {"set_errors", set_errors, METH_O, "The module whose classes failures are raised as."},
     {"remove", remove_channel, METH_VARARGS,
      "remove(directory, base): the channel's files, also of a damaged one."},
+    {"mount", bind_mount, METH_VARARGS, "mount(2)."},
+    {"umount", bind_umount, METH_VARARGS, "umount2(2)."},
     {"now_ns", now_ns, METH_NOARGS, "The clock of every time stamp, in nanoseconds."},
     {0},
 };
@@ -104,9 +106,9 @@ static int module_exec(PyObject *module)
     return bind_arena_ready(module, state) || bind_attachment_ready(module, state) ||
            bind_bell_ready(module, state) || bind_books_ready(module, state) ||
            bind_buffer_ready(module, state) || bind_channel_ready(module, state) ||
-           bind_copy_ready(module, state) || bind_memory_ready(module, state) ||
-           bind_reservation_ready(module, state) || bind_subbuf_ready(module, state) ||
-           bind_tap_ready(module, state);
+           bind_copy_ready(module, state) || bind_hold_ready(module, state) ||
+           bind_memory_ready(module, state) || bind_reservation_ready(module, state) ||
+           bind_subbuf_ready(module, state) || bind_tap_ready(module, state);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
@@ -119,6 +121,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->books);
     Py_VISIT(state->buffer);
     Py_VISIT(state->channel);
+    Py_VISIT(state->hold);
     Py_VISIT(state->memory);
     Py_VISIT(state->reservation);
     Py_VISIT(state->copy);
@@ -139,6 +142,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->books);
     Py_CLEAR(state->buffer);
     Py_CLEAR(state->channel);
+    Py_CLEAR(state->hold);
     Py_CLEAR(state->memory);
     Py_CLEAR(state->reservation);
     Py_CLEAR(state->copy);

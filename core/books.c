@@ -130,7 +130,7 @@ static bool try_books(const struct rchan_buffer *buffer, struct rchan_books *boo
     struct rchan_sums sums;
     /* books.resetting: pairs with reset.start, reset.done */
     uint32_t resets = rchan_load_acquire(&block->resetting);
-    /* books.tail: pairs with read.commit */
+    /* books.tail: pairs with read.commit, undo.tail */
     uint64_t tail = rchan_load_acquire(&block->tail);
     rchan_account_read(rchan_account_at(block, tail), &sums);
     /* books.started: pairs with switch.started */

@@ -16,7 +16,7 @@ static uint64_t unread_subbufs(const struct rchan_buffer *buffer)
     const struct rchan_channel *channel = buffer->channel;
     /* poll.head: pairs with write.head, commit.head, switch.head, switch.begin */
     uint64_t produced = rchan_head_produced(channel, rchan_load_acquire(&buffer->block->head));
-    /* poll.tail: pairs with read.commit */
+    /* poll.tail: pairs with read.commit, undo.tail */
     return produced - rchan_head_produced(channel, rchan_load_acquire(&buffer->block->tail));
 }
 

@@ -13,6 +13,7 @@ from rchan.errors import (
     NotPermitted,
     RchanError,
 )
+from rchan.mount import AlreadyMounted, BadMountPoint, NotMounted
 from rchan.recorder import RecordingDamaged, RecordingExists, RecordingFailed, RecordingNotFound
 
 OK: Final = 0
@@ -36,6 +37,9 @@ _STATUS: Final[tuple[tuple[type[RchanError], int], ...]] = (
     (RecordingExists, EXISTS),
     (RecordingNotFound, NOT_FOUND),
     (RecordingDamaged, DAMAGED),
+    (NotMounted, NOT_FOUND),
+    (AlreadyMounted, EXISTS),
+    (BadMountPoint, USAGE),
     (ChannelNotFound, NOT_FOUND),
     (ChannelExists, EXISTS),
     (CorruptChannel, DAMAGED),

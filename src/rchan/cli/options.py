@@ -1,9 +1,11 @@
 """Options that several subcommands share."""
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from typing import Any
+from typing import Any, Final
 
 from rchan.cli.screen import parse_size
+
+_MOST_SECONDS: Final = 65535
 
 
 def add_name_to(parser: ArgumentParser) -> None:
@@ -41,6 +43,13 @@ def geometry_of(options: Namespace) -> dict[str, Any]:
         "n_buffers": options.n_buffers,
         "overwrite": options.overwrite,
     }
+
+
+def check_seconds(text: str) -> int:
+    """A whole number of seconds that fits into 16 bits."""
+    if not text.isdecimal() or not 0 <= int(text) <= _MOST_SECONDS:
+        raise ArgumentTypeError(f"{text!r} is no number of seconds from 0 to {_MOST_SECONDS}")
+    return int(text)
 
 
 def _size(text: str) -> int:
