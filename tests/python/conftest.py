@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mounts import relay as relay  # a fixture for all
 
 import rchan
 from rchan import cpus

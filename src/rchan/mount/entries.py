@@ -93,7 +93,9 @@ class Entry:
 
 
 def find(place: str, name: str) -> Entry:
-    """The entry of this name in a directory. Raises ChannelNotFound."""
+    """The entry of this name in a directory. Raises ChannelNotFound, NotPermitted."""
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise ChannelNotFound(f"{name!r} is no name")
     path = Path(place, name)
     found = _look(path)
     if found is not None and stat.S_ISDIR(found.st_mode):

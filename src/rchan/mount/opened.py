@@ -28,12 +28,12 @@ class OpenChannel:
         self.bell: _core.Bell | None = None
         self._bell_refused = False
         self._control = os.open(control, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        self._size = os.fstat(self._control).st_size
+        self._size = os.lseek(self._control, 0, os.SEEK_END)
         self._cut = False
 
     def check(self) -> None:
         """Raises CorruptChannel if its control file was cut: the memory is not there any more."""
-        if os.fstat(self._control).st_size < self._size:
+        if os.lseek(self._control, 0, os.SEEK_END) < self._size:
             self._cut = True
             # Else every look at it would be a SIGBUS, also the one that lets go of it.
             os.ftruncate(self._control, self._size)
@@ -79,7 +79,7 @@ class OpenBuffer:
     def check(self) -> None:
         """Raises CorruptChannel if the memory is not there any more."""
         self.owner.check()
-        if os.fstat(self.fd).st_size < self.alloc_size:
+        if os.lseek(self.fd, 0, os.SEEK_END) < self.alloc_size:
             raise CorruptChannel(f"{self.entry.path!r} was truncated: remove the channel")
 
     def hold(self, size: int, scratch: bytearray) -> _core.Hold | None:
@@ -96,7 +96,7 @@ class OpenBuffer:
 
     def poll(self) -> int:
         """The mask of the kernel's poll. Raises CorruptChannel."""
-        self.check()
+        self.owner.check()
         return self.buffer.poll()
 
     def signature(self) -> tuple[int, int]:

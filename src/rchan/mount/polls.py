@@ -104,7 +104,7 @@ def _told(waiting: _Waiting) -> list[int]:
     told = [
         handle
         for handle, (opened, signature) in waiting.handles.items()
-        if _mask(opened) and (_mask(opened) & POLLERR or opened.signature() != signature)
+        if _mask(opened) & (POLLERR if opened.signature() == signature else ~0)
     ]
     for handle in told:
         del waiting.handles[handle]

@@ -1,5 +1,6 @@
 """The text files beside the buffers: NAME.stat (the books) and NAME.info (the channel)."""
 
+import os
 from datetime import UTC, datetime
 from typing import Final
 
@@ -63,8 +64,9 @@ def info_text(place: str, base: str) -> bytes:
 
 
 def _facts(channel: Channel) -> dict[str, object]:
-    # This look is an attachment, too.
-    state = "finalized" if channel.finalized else "orphaned" if channel.orphaned else "live"
+    processes = channel.producers()
+    processes.remove(os.getpid())  # the look itself
+    state = "finalized" if channel.finalized else "live" if processes else "orphaned"
     created = datetime.fromtimestamp(channel.created_ns[0] / 1e9, UTC)
     wakeup = channel.wakeup
     return {
@@ -76,6 +78,7 @@ def _facts(channel: Channel) -> dict[str, object]:
         "n_buffers": channel.n_buffers,
         "buffers": " ".join(map(str, channel.buffers)),
         "mode": "overwrite" if channel.overwrite else "no-overwrite",
+        "processes": " ".join(map(str, processes)) or "none",
         "enabled": "yes" if channel.enabled else "no",
         "wakeup": wakeup if isinstance(wakeup, str) else f"{wakeup[1]} {wakeup[0]}",
         "last_toobig": channel.last_toobig,
