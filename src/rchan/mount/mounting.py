@@ -37,8 +37,12 @@ def check_point(path: str | os.PathLike[str], root: str) -> str:
         what = "channels are" if there.ours else f"a file system ({there.kind}) is"
         remedy = "run 'rchan umount' first" if there.ours else "choose another mount point"
         raise AlreadyMounted(f"{point!r}: {what} mounted there already: {remedy}")
-    _check_directory(point)
+    names = _names_in(point)
     _check_apart(point, os.path.realpath(root))
+    if names:
+        raise BadMountPoint(
+            f"mount point {point!r} is not empty ({names[0]!a} is in it): give an empty directory"
+        )
     return point
 
 
@@ -77,23 +81,17 @@ def _detach_dead(point: str) -> None:
         unmount(point, lazy=True)
 
 
-def _check_directory(point: str) -> None:
+def _names_in(point: str) -> list[str]:
     try:
-        found = os.stat(point)
-        if not stat.S_ISDIR(found.st_mode):
+        if not stat.S_ISDIR(os.stat(point).st_mode):
             raise BadMountPoint(f"mount point {point!r} is not a directory: give an empty one")
-        names = os.listdir(point)
+        return sorted(os.listdir(point))
     except FileNotFoundError:
         raise BadMountPoint(f"mount point {point!r} does not exist: make the directory") from None
     except NotADirectoryError:
         raise BadMountPoint(f"mount point {point!r}: a part of it is no directory") from None
     except PermissionError as error:
         raise NotPermitted(f"mount point {point!r} cannot be looked at: {error.strerror}") from None
-    if names:
-        raise BadMountPoint(
-            f"mount point {point!r} is not empty ({sorted(names)[0]!a} is in it): "
-            "give an empty directory"
-        )
 
 
 def _check_apart(point: str, root: str) -> None:
