@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROGRAMS = ("write.py", "memory.py", "read.py", "wakeup.py", "snapshot.py")
+PROGRAMS = ("write.py", "memory.py", "read.py", "wakeup.py", "snapshot.py", "mount.py")
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ def add_to(subcommands: Any) -> None:
     )
     parser.add_argument("point", metavar="MOUNTPOINT")
     parser.add_argument(
-        "--lazy", action="store_true", help="although files are open there: they cannot be read on"
+        "--lazy", action="store_true", help="although files are open there, which can be read on"
     )
     parser.set_defaults(run=run)
 
