@@ -115,7 +115,7 @@ def mount(point: str, allow_other: bool) -> int:
     except OSError as error:
         if error.errno not in (*_NOT_ALLOWED, ENOENT, ENODEV):
             raise MountFailed(error.errno, f"cannot mount at {point!r}: {error.strerror}") from None
-        device = _mount_by_helper(point, allow_other, error)
+        device = _mount_by_fusermount(point, allow_other, error)
     os.set_blocking(device, False)
     return device
 
@@ -136,7 +136,7 @@ def _mount_directly(point: str, allow_other: bool) -> int:
     return device
 
 
-def _mount_by_helper(point: str, allow_other: bool, refused: OSError) -> int:
+def _mount_by_fusermount(point: str, allow_other: bool, refused: OSError) -> int:
     """By fusermount3, which may do it for everybody and hands the descriptor over."""
     helper = shutil.which(_FUSERMOUNT)
     if helper is None or (not os.path.exists(_DEVICE)):
@@ -202,7 +202,7 @@ def unmount(path: str | os.PathLike[str], lazy: bool = False) -> None:
         _core.umount(point, _DETACH if lazy else 0)
     except OSError as error:
         if error.errno in _NOT_ALLOWED:
-            _unmount_by_helper(point, lazy)
+            _unmount_by_fusermount(point, lazy)
         elif error.errno == EBUSY:
             raise _busy(point) from None
         elif error.errno == EINVAL and mounted_at(point) is None:
@@ -217,7 +217,7 @@ def _busy(point: str) -> MountFailed:
     )
 
 
-def _unmount_by_helper(point: str, lazy: bool) -> None:
+def _unmount_by_fusermount(point: str, lazy: bool) -> None:
     helper = shutil.which(_FUSERMOUNT)
     if helper is None:
         raise NotPermitted(f"only root may unmount {point!r}: there is no {_FUSERMOUNT}")
