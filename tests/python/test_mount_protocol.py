@@ -131,6 +131,18 @@ def test_a_reply_that_is_refused_is_unread(kernel, app):
     assert app.buffers[0].read(99) == b"abcdef"
 
 
+def test_an_open_that_nobody_hears_of_is_closed(kernel, app):
+    node = kernel.lookup("app0")
+    kernel.end.close()
+    for op in (Op.OPEN, Op.OPENDIR):
+        message = request(op, bytes(8), node if op is Op.OPEN else 1)
+        kernel.session.handle(message, len(message))
+    assert len(kernel.session._handles) == 0 and len(app.producers()) == 1
+    message = request(Op.LOOKUP, b"app1\0")
+    kernel.session.handle(message, len(message))
+    assert len(kernel.session._nodes) == 2
+
+
 def test_the_page_cache_gets_nothing(kernel, app):
     app.write(b"abcdef", cpu=0)
     fh = kernel.open(kernel.lookup("app0"))

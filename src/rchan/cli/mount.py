@@ -107,6 +107,8 @@ def _in_background(mounted: Mount) -> int:
             mounted.stop_at_signals()
             mounted.serve(lambda: _tell(say_ready))
             status = exits.OK
+        except Exception as error:
+            _to_syslog(f"the mount at {mounted.point} ended: {error!r}")
         finally:
             os._exit(status)
     os.close(say_ready)

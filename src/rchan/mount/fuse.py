@@ -3,7 +3,6 @@
 import os
 import stat
 from collections.abc import Callable
-from contextlib import suppress
 from errno import (
     EACCES,
     EBADF,
@@ -142,8 +141,15 @@ class Session:
                 number = number_of(error, self._report)
         if number:
             self._send(protocol.reply_error(request.unique, number))
-        elif payload is not None:
-            self._send(protocol.reply(request.unique, payload))
+        elif payload is not None and not self._send(protocol.reply(request.unique, payload)):
+            self._not_delivered(request, payload)
+
+    def _not_delivered(self, request: Request, payload: bytes) -> None:
+        """The client has given up: the kernel will neither forget nor release what it asked for."""
+        if request.op in (Op.OPEN, Op.OPENDIR):
+            self._close_handle(protocol.first_number(payload))
+        elif request.op in (Op.LOOKUP, Op.MKDIR):
+            self._nodes.forget(protocol.first_number(payload), 1)
 
     def tell(self, handles: list[int]) -> None:
         """Those who poll with these handles should look again."""
@@ -155,10 +161,13 @@ class Session:
         for number in self._handles.all():
             self._close_handle(number)
 
-    def _send(self, message: bytes) -> None:
-        # ENOENT: the client has given up. Anything else: the mount is gone, as the next read says.
-        with suppress(OSError):
+    def _send(self, message: bytes) -> bool:
+        """False: the client has given up, or the mount is gone, as the next read will say."""
+        try:
             os.write(self._device, message)
+        except OSError:
+            return False
+        return True
 
     def _init(self, request: Request) -> bytes | None:
         major, minor, readahead, offered = protocol.init_fields(request)

@@ -16,6 +16,7 @@ from rchan.names import CONTROL_SUFFIX, buffer_names
 MOST: Final = 1 << 20
 """Bytes that one read can get."""
 _PATIENCE: Final = 1000  # microseconds, while another reader has the buffer
+_MOST_READERS: Final = 1024
 _READ_ONLY: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -112,6 +113,8 @@ class OpenBuffer:
 
     def was_read(self, reader: int, count: int) -> None:
         """A process has got so many bytes."""
+        if len(self._readers) > _MOST_READERS:
+            self._readers.clear()
         self._readers[reader] = self._readers.get(reader, 0) + count
 
     def size_for(self, reader: int) -> int:

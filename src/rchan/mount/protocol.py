@@ -125,7 +125,7 @@ class Malformed(RchanError, ValueError):
     """A request that is shorter or other than it says."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """A request as it came, its body a copy."""
 
@@ -237,6 +237,12 @@ def open_flags(request: Request) -> int:
 def open_reply(fh: int, flags: int, backing_id: int = 0) -> bytes:
     """struct fuse_open_out."""
     return _OPEN_OUT.pack(fh, flags, backing_id)
+
+
+def first_number(payload: bytes) -> int:
+    """The node of an entry reply, or the open file of an open reply."""
+    number: int = KH.unpack_from(payload)[0]
+    return number
 
 
 def handle_field(request: Request) -> int:
