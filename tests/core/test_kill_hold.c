@@ -150,7 +150,7 @@ TEST(a_forged_note_is_void)
     uint8_t bytes[RECORD * MOST];
     struct rchan_channel *channel = filled(&log, false);
     struct rchan_block *block = channel->buffers[0].block;
-    uint64_t forged[] = {1, UINT64_MAX, ~UINT64_C(0x7fffffff), ~(rchan_load(&block->tail) + 5)};
+    uint64_t forged[] = {1, ~UINT64_C(7), ~UINT64_C(0x7fffffff), ~(rchan_load(&block->tail) + 5)};
     for (unsigned i = 0; i < sizeof forged / sizeof *forged; i++) {
         rchan_store(&block->undo, forged[i]);
         CHECK_EQ(rchan_read(&channel->buffers[0], bytes, 1), 1);
