@@ -14,6 +14,7 @@ PROGRAMS = (
     "snapshot.py",
     "kill.py",
     "record.py",
+    "mount.py",
     "cli.py",
     "events.py",
 )

@@ -21,8 +21,8 @@ struct bind_reservation;
 
 struct bind_state {
     PyObject *errors; /* the module rchan.errors; NULL before set_errors */
-    PyTypeObject *attachment, *bell, *books, *buffer, *channel, *memory, *reservation, *stream,
-        *subbuf;
+    PyTypeObject *attachment, *bell, *books, *buffer, *channel, *hold, *memory, *reservation,
+        *stream, *subbuf;
     PyTypeObject *arena, *copy, *tap, *event, *span, *spans;
     struct bind_reservation *spare; /* memory of a dead one: reserve() allocates nothing */
     rchan_abytes spare_arena;       /* a dead arena's pages; its length is in the first word */
@@ -41,6 +41,7 @@ int bind_channel_ready(PyObject *module, struct bind_state *state);
 int bind_copy_ready(PyObject *module, struct bind_state *state);
 int bind_event_ready(PyObject *module, struct bind_state *state);
 int bind_event_span_ready(PyObject *module, struct bind_state *state);
+int bind_hold_ready(PyObject *module, struct bind_state *state);
 int bind_memory_ready(PyObject *module, struct bind_state *state);
 int bind_reservation_ready(PyObject *module, struct bind_state *state);
 int bind_stream_ready(PyObject *module, struct bind_state *state);
@@ -153,6 +154,8 @@ PyObject *bind_books_new(struct bind_state *state, const struct rchan_books *boo
 /* Methods of Buffer: None if there is no finished sub-buffer. */
 PyObject *bind_subbuf_take(PyObject *buffer, PyObject *unused);
 PyObject *bind_subbuf_take_as(PyObject *buffer, PyObject *const *args, Py_ssize_t n_args);
+/* _hold(size, wait_us, scratch): a Hold, or None: nothing is there. */
+PyObject *bind_buffer_hold(PyObject *buffer, PyObject *args);
 /* start: 'unread', 'oldest' or 'now'. */
 PyObject *bind_buffer_tap(PyObject *buffer, PyObject *start);
 PyObject *bind_reserve(struct bind_channel *channel, int64_t cpu, uint64_t length);
@@ -213,6 +216,9 @@ extern PyGetSetDef bind_buffer_properties[];
 
 /* The module's function moment(). */
 PyObject *bind_moment(PyObject *module, PyObject *unused);
+/* Functions of the module: mount(source, target, type, flags, data), umount(target, flags). */
+PyObject *bind_mount(PyObject *module, PyObject *args);
+PyObject *bind_umount(PyObject *module, PyObject *args);
 
 /* ---- hooks and the interpreter lock ---- */
 

@@ -259,6 +259,7 @@ static PyMethodDef methods[] = {
     {"poll", poll, METH_NOARGS, "poll(): mask of what is there."},
     {"wait", (PyCFunction)(void (*)(void))bind_buffer_wait, METH_VARARGS | METH_KEYWORDS,
      "wait(timeout=None): sleep until poll() is nonzero; its mask, or 0 after timeout seconds."},
+    {"_hold", bind_buffer_hold, METH_VARARGS, "A read that somebody else gets."},
     {"take", bind_subbuf_take, METH_NOARGS, "take(): the oldest finished sub-buffer, or None."},
     {"_take_as", (PyCFunction)(void (*)(void))bind_subbuf_take_as, METH_FASTCALL,
      "_take_as(kind, before): as an object of kind, a subclass of Subbuf. before: its reader's."},

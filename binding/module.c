@@ -69,6 +69,8 @@ static PyMethodDef functions[] = {
      "(CPU's counter, monotonic ns, real time ns) at one moment."},
     {"crc32c", (PyCFunction)(void (*)(void))bind_crc32c, METH_FASTCALL,
      "crc32c(data, crc=0): CRC-32C of the data, going on from `crc`."},
+    {"mount", bind_mount, METH_VARARGS, "mount(2)."},
+    {"umount", bind_umount, METH_VARARGS, "umount2(2)."},
     {"now_ns", now_ns, METH_NOARGS, "The clock of every time stamp, in nanoseconds."},
     {0},
 };
@@ -116,9 +118,10 @@ static int module_exec(PyObject *module)
            bind_bell_ready(module, state) || bind_books_ready(module, state) ||
            bind_buffer_ready(module, state) || bind_channel_ready(module, state) ||
            bind_copy_ready(module, state) || bind_event_ready(module, state) ||
-           bind_event_span_ready(module, state) || bind_memory_ready(module, state) ||
-           bind_reservation_ready(module, state) || bind_subbuf_ready(module, state) ||
-           bind_stream_ready(module, state) || bind_tap_ready(module, state);
+           bind_event_span_ready(module, state) || bind_hold_ready(module, state) ||
+           bind_memory_ready(module, state) || bind_reservation_ready(module, state) ||
+           bind_subbuf_ready(module, state) || bind_stream_ready(module, state) ||
+           bind_tap_ready(module, state);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
@@ -131,6 +134,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->books);
     Py_VISIT(state->buffer);
     Py_VISIT(state->channel);
+    Py_VISIT(state->hold);
     Py_VISIT(state->memory);
     Py_VISIT(state->reservation);
     Py_VISIT(state->copy);
@@ -155,6 +159,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->books);
     Py_CLEAR(state->buffer);
     Py_CLEAR(state->channel);
+    Py_CLEAR(state->hold);
     Py_CLEAR(state->memory);
     Py_CLEAR(state->reservation);
     Py_CLEAR(state->copy);

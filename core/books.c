@@ -148,7 +148,7 @@ static bool try_books(const struct rchan_buffer *buffer, struct rchan_books *boo
     uint32_t resets = rchan_load_acquire(&block->resetting);
     if (resets & 1)
         return resetting_books(buffer, resets, books);
-    /* books.tail: pairs with read.commit */
+    /* books.tail: pairs with read.commit, undo.tail */
     uint64_t tail = rchan_load_acquire(&block->tail);
     rchan_account_read(rchan_account_at(block, tail), &sums);
     TESTPOINT("books: account read");

@@ -4,181 +4,85 @@
 #include <errno.h>
 #include <string.h>
 
-#include "books.h"
-#include "buffer.h"
 #include "copy.h"
 #include "owner.h"
-#include "reach.h"
 #include "testpoint.h"
 
-enum {
-    MAX_LAPS = 64
-}; /* overtaken that often in one call: a reader too slow gets nothing, not a hang */
+enum { MAX_TRIES = 64 }; /* more empty, or overtaken, in a row: nothing, not a hang */
 
-/* Where the reader stands. Private until committed. */
-struct position {
-    struct rchan_buffer *buffer;
-    uint64_t committed; /* the tail word it began with */
-    uint64_t subbuf;    /* sub-buffers consumed */
-    uint64_t bytes;     /* of sub-buffer `subbuf` */
-    struct rchan_sums sums;
+/* Where a read goes: copied to `to`, or, if that is NULL, named in `parts`. */
+struct sink {
+    uint8_t *to;
+    struct iovec *parts;
+    uint32_t n_parts, room;
 };
 
-static int own_reader(struct rchan_buffer *buffer)
+/* False: there is no room for another part. */
+static bool put(struct sink *sink, const struct rchan_buffer *buffer, const uint8_t *from,
+                uint64_t length)
 {
-    struct rchan_channel *channel = buffer->channel;
-    struct rchan_block *block = buffer->block;
-    if (rchan_word_take(channel, &block->reader, channel->owner_wait_us) == RCHAN_BUSY)
-        return -EAGAIN;
-    /* reset.check: pairs with reset.start, reset.done */
-    if (rchan_likely(!(rchan_load_acquire(&block->resetting) & 1))) {
-        TESTPOINT("read: reader taken");
-        return 0;
+    struct iovec *last = sink->n_parts ? &sink->parts[sink->n_parts - 1] : NULL;
+    if (sink->to) {
+        if (buffer->channel->flags & RCHAN_OVERWRITE)
+            rchan_copy_racing(sink->to, from, length);
+        else
+            rchan_copy(sink->to, from, length);
+        sink->to += length;
+    } else if (last && (const uint8_t *)last->iov_base + last->iov_len == from) {
+        last->iov_len += length;
+    } else if (length) {
+        if (sink->n_parts == sink->room)
+            return false;
+        sink->parts[sink->n_parts++] = (struct iovec){(void *)from, length};
     }
-    /* A reset is going on, or its maker died: then taking the owner word over ends it. */
-    rchan_word_give(&block->reader);
-    TESTPOINT("read: reset found");
-    int result = rchan_buffer_own(buffer);
-    if (!result)
-        rchan_word_give(&block->owner);
-    return -EAGAIN;
+    return true;
 }
 
-static int position_load(struct rchan_buffer *buffer, struct position *at)
-{
-    const struct rchan_channel *channel = buffer->channel;
-    at->buffer = buffer;
-    at->committed = rchan_load(&buffer->block->tail);
-    at->subbuf = rchan_head_produced(channel, at->committed);
-    at->bytes = rchan_head_offset(channel, at->committed);
-    rchan_account_read(rchan_account_at(buffer->block, at->committed), &at->sums);
-    return at->bytes > channel->subbuf_size ? -EBADMSG : 0;
-}
-
-static uint64_t position_word(const struct position *at)
-{
-    return rchan_head_word(at->buffer->channel, at->subbuf, at->bytes);
-}
-
-static void position_commit(struct position *at)
-{
-    struct rchan_block *block = at->buffer->block;
-    uint64_t tail = position_word(at);
-    if (tail == at->committed)
-        return;
-    struct rchan_account *valid = rchan_account_at(block, at->committed);
-    struct rchan_account *next = &block->account[valid == &block->account[0]];
-    /* account.fence: pairs with books.fence, unread.fence */
-    rchan_store_fence();
-    rchan_store(&next->consumed_records, at->sums.consumed_records);
-    rchan_store(&next->consumed_bytes, at->sums.consumed_bytes);
-    rchan_store(&next->overwritten_records, at->sums.overwritten_records);
-    rchan_store(&next->overwritten_bytes, at->sums.overwritten_bytes);
-    rchan_store(&next->discarded_records, at->sums.discarded_records);
-    rchan_store(&next->discarded_bytes, at->sums.discarded_bytes);
-    rchan_store(&next->tail, tail);
-    TESTPOINT("read: account stored");
-    /* read.commit: pairs with switch.tail, books.tail, poll.tail, tap.tail */
-    rchan_store_release(&block->tail, tail);
-    at->committed = tail;
-    TESTPOINT("read: committed");
-}
-
-static bool still_whole(const struct position *at)
-{
-    return rchan_still_whole(at->buffer, at->subbuf);
-}
-
-static void add_overwritten(struct position *at, uint64_t records, uint64_t bytes)
-{
-    struct rchan_sums *sums = &at->sums;
-    uint64_t gone = sums->consumed_records + sums->overwritten_records + sums->discarded_records;
-    if ((int64_t)(records - gone) > 0)
-        sums->overwritten_records += records - gone;
-    gone = sums->consumed_bytes + sums->overwritten_bytes + sums->discarded_bytes;
-    if ((int64_t)(bytes - gone) > 0)
-        sums->overwritten_bytes += bytes - gone;
-}
-
-/* What lies between the account and the start of `subbuf` was overwritten. */
-static void lap_to(struct position *at, uint64_t subbuf)
-{
-    struct position target = *at;
-    uint64_t records, bytes;
-    target.subbuf = subbuf;
-    target.bytes = 0;
-    if (!rchan_start_known(target.buffer, target.subbuf, &records, &bytes))
-        return;
-    TESTPOINT("read: lapping");
-    add_overwritten(&target, records, bytes);
-    *at = target;
-}
-
-/* Bring the position to a sub-buffer that is whole. 0; -EBADMSG; -EAGAIN: overtaken all the time. */
-static int catch_up(struct position *at, struct rchan_reach *reach)
-{
-    for (int laps = 0; laps < MAX_LAPS; laps++) {
-        int result = rchan_reach_load(at->buffer, at->subbuf, reach);
-        if (result || rchan_whole(at->buffer->channel, at->subbuf, reach->started))
-            return result;
-        lap_to(at, reach->started - at->buffer->channel->n_subbufs + 1);
-    }
-    return -EAGAIN;
-}
-
-static void consume_rest(struct position *at, uint64_t end)
-{
-    const struct rchan_channel *channel = at->buffer->channel;
-    struct rchan_meta *meta = &at->buffer->block->meta[at->subbuf % channel->n_subbufs];
-    at->sums.consumed_bytes += end - at->bytes;
-    at->sums.consumed_records += rchan_load(&meta->records);
-    at->subbuf++;
-    at->bytes = 0;
-}
-
-/* Copy within one sub-buffer. Bytes copied; 0: none there; -EAGAIN: overwritten, try again. */
-static int64_t read_some(struct position *at, const struct rchan_reach *reach, uint8_t *to,
-                         uint64_t count)
+/* Read within one sub-buffer. Bytes; 0: none there; -EAGAIN: overwritten, try again; -ENOBUFS. */
+static int64_t read_some(struct rchan_position *at, const struct rchan_reach *reach,
+                         struct sink *sink, uint64_t count)
 {
     struct rchan_buffer *buffer = at->buffer;
     const struct rchan_channel *channel = buffer->channel;
     uint64_t start = (at->subbuf % channel->n_subbufs) * (uint64_t)channel->subbuf_size;
     if (at->bytes > reach->end)
-        return still_whole(at) ? -EBADMSG : -EAGAIN;
+        return rchan_position_whole(at) ? -EBADMSG : -EAGAIN;
     uint64_t length = reach->end - at->bytes < count ? reach->end - at->bytes : count;
-    struct position before = *at;
-    const uint8_t *from = buffer->map + start + at->bytes;
+    struct rchan_position before = *at;
+    struct sink sink_before = *sink;
     TESTPOINT("read: copying");
-    if (channel->flags & RCHAN_OVERWRITE)
-        rchan_copy_racing(to, from, length);
-    else
-        rchan_copy(to, from, length);
+    if (!put(sink, buffer, buffer->map + start + at->bytes, length))
+        return -ENOBUFS;
     TESTPOINT("read: copied");
     at->bytes += length;
     at->sums.consumed_bytes += length;
     if (reach->finished && at->bytes == reach->end)
-        consume_rest(at, reach->end);
-    if (still_whole(&before))
+        rchan_position_consume_rest(at, reach->end);
+    if (rchan_position_whole(&before))
         return (int64_t)length;
     *at = before;
+    *sink = sink_before;
     return -EAGAIN;
 }
 
 /* More empty or overwritten sub-buffers than this in a row: a memory that does not mean well. */
-static uint64_t rounds(const struct position *at)
+static uint64_t rounds(const struct rchan_position *at)
 {
-    return at->buffer->channel->n_subbufs + (uint64_t)MAX_LAPS;
+    return at->buffer->channel->n_subbufs + (uint64_t)MAX_TRIES;
 }
 
-static int64_t read_all(struct position *at, uint8_t *to, uint64_t count)
+/* Bytes, -EBADMSG, or -ENOBUFS: more parts than there is room for. */
+static int64_t read_all(struct rchan_position *at, struct sink *sink, uint64_t count)
 {
     uint64_t done = 0, idle = 0;
     struct rchan_reach reach;
     while (done < count && idle <= rounds(at)) {
-        int result = catch_up(at, &reach);
+        int result = rchan_position_catch_up(at, &reach);
         if (result)
             return done ? (int64_t)done : result == -EAGAIN ? 0 : result;
-        int64_t copied = read_some(at, &reach, to + done, count - done);
+        int64_t copied = read_some(at, &reach, sink, count - done);
+        if (copied == -ENOBUFS)
+            return copied;
         if (copied == -EBADMSG)
             return done ? (int64_t)done : copied;
         if (!copied && !reach.finished)
@@ -191,34 +95,104 @@ static int64_t read_all(struct position *at, uint8_t *to, uint64_t count)
 
 int64_t rchan_read(struct rchan_buffer *buffer, void *to, uint64_t count)
 {
-    struct position at;
-    int result = own_reader(buffer);
+    struct rchan_position at;
+    struct sink sink = {.to = to};
+    int result = rchan_reader_own(buffer, buffer->channel->owner_wait_us);
     if (result)
         return result;
-    int64_t done = position_load(buffer, &at);
+    int64_t done = rchan_position_load(buffer, &at);
     if (!done)
-        done = read_all(&at, to, count);
+        done = read_all(&at, &sink, count);
     if (done >= 0)
-        position_commit(&at);
+        rchan_position_commit(&at);
     rchan_word_give(&buffer->block->reader);
     return done;
 }
 
+/* ---- a read that somebody else gets ---- */
+
+static int64_t hold_position(struct rchan_buffer *buffer, uint64_t count, struct rchan_hold *hold,
+                             bool copied)
+{
+    struct sink sink = {.to = copied ? hold->copy : NULL, .parts = hold->parts};
+    sink.room = copied ? 0 : RCHAN_HOLD_PARTS;
+    int64_t done = rchan_position_load(buffer, &hold->at);
+    if (!done)
+        done = read_all(&hold->at, &sink, count);
+    if (copied)
+        hold->parts[0] = (struct iovec){hold->copy, done > 0 ? (size_t)done : 0};
+    hold->n_parts = copied ? 1 : sink.n_parts;
+    hold->copied = copied;
+    return done;
+}
+
+/* What was copied counts at once: whoever has it may expect that its place is free. */
+static void hold_in_hand(struct rchan_hold *hold)
+{
+    struct rchan_position *at = &hold->at;
+    if (hold->copied) {
+        rchan_store(&at->buffer->block->undo, ~at->committed);
+        TESTPOINT("hold: noted");
+        rchan_position_commit(at);
+    }
+    hold->fork_count = at->buffer->channel->fork_count;
+    hold->buffer = at->buffer;
+    TESTPOINT("hold: in hand");
+}
+
+int64_t rchan_hold(struct rchan_buffer *buffer, uint64_t count, uint32_t wait_us,
+                   struct rchan_hold *hold)
+{
+    bool copied = buffer->channel->flags & RCHAN_OVERWRITE || count <= RCHAN_HOLD_COPIED;
+    hold->buffer = NULL;
+    int64_t done = rchan_reader_own(buffer, wait_us);
+    if (done)
+        return done;
+    done = hold_position(buffer, count, hold, copied);
+    if (done == -ENOBUFS)
+        done = hold_position(buffer, count, hold, true);
+    if (done > 0) {
+        hold_in_hand(hold);
+        return done;
+    }
+    if (!done)
+        rchan_position_commit(&hold->at); /* empty sub-buffers, a lap */
+    rchan_word_give(&buffer->block->reader);
+    return done;
+}
+
+void rchan_hold_end(struct rchan_hold *hold, bool handed_on)
+{
+    struct rchan_buffer *buffer = hold->buffer;
+    hold->buffer = NULL;
+    if (!buffer || hold->fork_count != buffer->channel->fork_count)
+        return;
+    if (hold->copied && handed_on)
+        rchan_store(&buffer->block->undo, 0);
+    else if (hold->copied)
+        rchan_position_undo(buffer);
+    else if (handed_on)
+        rchan_position_commit(&hold->at);
+    TESTPOINT("hold: ended");
+    rchan_word_give(&buffer->block->reader);
+}
+
 int rchan_settle_lap(struct rchan_buffer *buffer)
 {
-    struct position at;
+    struct rchan_position at;
     struct rchan_reach reach;
-    int result = position_load(buffer, &at);
+    rchan_position_undo(buffer);
+    int result = rchan_position_load(buffer, &at);
     if (!result)
-        result = catch_up(&at, &reach);
+        result = rchan_position_catch_up(&at, &reach);
     if (!result)
-        position_commit(&at);
+        rchan_position_commit(&at);
     return result;
 }
 
 /* ---- whole sub-buffers ---- */
 
-static void describe(const struct position *at, const struct rchan_reach *reach,
+static void describe(const struct rchan_position *at, const struct rchan_reach *reach,
                      struct rchan_subbuf *out)
 {
     struct rchan_buffer *buffer = at->buffer;
@@ -238,26 +212,26 @@ static void describe(const struct position *at, const struct rchan_reach *reach,
         out->lost_records[cause] = rchan_load(&meta->lost_records[cause]);
         out->lost_bytes[cause] = rchan_load(&meta->lost_bytes[cause]);
     }
-    out->tail = position_word(at);
+    out->tail = rchan_position_word(at);
     out->resets = rchan_load(&buffer->block->resetting) >> 1;
     out->fork_count = channel->fork_count;
 }
 
 /* Stand before a finished sub-buffer with something in it. 1; 0: there is none; or an error. */
-static int find_finished(struct position *at, struct rchan_reach *reach)
+static int find_finished(struct rchan_position *at, struct rchan_reach *reach)
 {
     for (uint64_t round = 0; round <= rounds(at); round++) {
-        int result = catch_up(at, reach);
+        int result = rchan_position_catch_up(at, reach);
         if (result)
             return result == -EAGAIN ? 0 : result;
         if (!reach->finished)
             return 0;
         if (at->bytes < reach->end)
             return 1;
-        struct position before = *at;
+        struct rchan_position before = *at;
         if (at->bytes == reach->end)
-            consume_rest(at, reach->end);
-        if (!still_whole(&before))
+            rchan_position_consume_rest(at, reach->end);
+        if (!rchan_position_whole(&before))
             *at = before;
         else if (before.bytes > reach->end)
             return -EBADMSG;
@@ -267,20 +241,20 @@ static int find_finished(struct position *at, struct rchan_reach *reach)
 
 int rchan_subbuf_take(struct rchan_buffer *buffer, struct rchan_subbuf *out)
 {
-    struct position at;
+    struct rchan_position at;
     struct rchan_reach reach;
-    int result = own_reader(buffer);
+    int result = rchan_reader_own(buffer, buffer->channel->owner_wait_us);
     if (result)
         return result;
     memset(out, 0, sizeof *out);
-    result = position_load(buffer, &at);
+    result = rchan_position_load(buffer, &at);
     if (!result)
         result = find_finished(&at, &reach);
     if (result >= 0)
-        position_commit(&at);
+        rchan_position_commit(&at);
     if (result > 0)
         describe(&at, &reach, out);
-    if (result > 0 && !still_whole(&at))
+    if (result > 0 && !rchan_position_whole(&at))
         result = 0; /* overtaken while it was described: the next call laps */
     if (result > 0) {
         out->overwritten_records = at.sums.overwritten_records;
@@ -294,8 +268,8 @@ int rchan_subbuf_take(struct rchan_buffer *buffer, struct rchan_subbuf *out)
 
 bool rchan_subbuf_whole(struct rchan_subbuf *subbuf)
 {
-    struct position at = {.buffer = subbuf->buffer, .subbuf = subbuf->seq};
-    subbuf->good = still_whole(&at);
+    struct rchan_position at = {.buffer = subbuf->buffer, .subbuf = subbuf->seq};
+    subbuf->good = rchan_position_whole(&at);
     return subbuf->good;
 }
 
@@ -307,12 +281,12 @@ static bool void_since_fork(const struct rchan_subbuf *subbuf)
 bool rchan_subbuf_give_back(struct rchan_subbuf *subbuf, uint64_t length)
 {
     struct rchan_buffer *buffer = subbuf->buffer;
-    struct position at;
+    struct rchan_position at;
     subbuf->buffer = NULL;
     if (!buffer || subbuf->fork_count != buffer->channel->fork_count)
         return false;
-    bool valid = position_load(buffer, &at) == 0 && at.committed == subbuf->tail &&
-                 (subbuf->good || still_whole(&at));
+    bool valid = rchan_position_load(buffer, &at) == 0 && at.committed == subbuf->tail &&
+                 (subbuf->good || rchan_position_whole(&at));
     if (valid && length >= subbuf->length) {
         at.sums.consumed_bytes += subbuf->length;
         at.sums.consumed_records += subbuf->records;
@@ -323,7 +297,7 @@ bool rchan_subbuf_give_back(struct rchan_subbuf *subbuf, uint64_t length)
         at.bytes += length;
     }
     if (valid)
-        position_commit(&at);
+        rchan_position_commit(&at);
     rchan_word_give(&buffer->block->reader);
     return valid;
 }
@@ -340,12 +314,12 @@ void rchan_subbuf_put_down(struct rchan_subbuf *subbuf)
 /* ---- relay_subbufs_consumed ---- */
 
 /* Past everything up to sub-buffer `to`: what is still there counts as consumed. */
-static int skip_to(struct position *at, uint64_t to)
+static int skip_to(struct rchan_position *at, uint64_t to)
 {
     struct rchan_reach reach;
-    struct position here = *at, there;
+    struct rchan_position here = *at, there;
     uint64_t records, bytes;
-    int result = catch_up(&here, &reach);
+    int result = rchan_position_catch_up(&here, &reach);
     if (result)
         return result;
     there = here;
@@ -364,14 +338,14 @@ static int skip_to(struct position *at, uint64_t to)
 
 int rchan_subbufs_consumed(struct rchan_buffer *buffer, uint64_t count)
 {
-    struct position at;
+    struct rchan_position at;
     const struct rchan_channel *channel = buffer->channel;
     if (!count || count > channel->n_subbufs)
         return 0;
-    int result = own_reader(buffer);
+    int result = rchan_reader_own(buffer, buffer->channel->owner_wait_us);
     if (result)
         return result;
-    result = position_load(buffer, &at);
+    result = rchan_position_load(buffer, &at);
     /* read.limit: pairs with switch.head, switch.begin */
     uint64_t produced = rchan_head_produced(channel, rchan_load_acquire(&buffer->block->head));
     uint64_t to = at.subbuf + count < produced ? at.subbuf + count : produced;
@@ -379,11 +353,11 @@ int rchan_subbufs_consumed(struct rchan_buffer *buffer, uint64_t count)
         result = -EBADMSG;
     if (!result && to > at.subbuf) {
         result = skip_to(&at, to);
-        for (int tries = 0; result == -EAGAIN && tries < MAX_LAPS; tries++)
+        for (int tries = 0; result == -EAGAIN && tries < MAX_TRIES; tries++)
             result = skip_to(&at, to);
     }
     if (!result)
-        position_commit(&at);
+        rchan_position_commit(&at);
     rchan_word_give(&buffer->block->reader);
     return result;
 }

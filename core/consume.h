@@ -2,7 +2,9 @@
 #ifndef RCHAN_CONSUME_H
 #define RCHAN_CONSUME_H
 
-#include "handle.h"
+#include <sys/uio.h>
+
+#include "position.h"
 
 enum { RCHAN_POLLIN = 1, RCHAN_POLLERR = 8, RCHAN_POLLRDNORM = 64 };
 
@@ -12,6 +14,25 @@ int64_t rchan_read(struct rchan_buffer *buffer, void *to, uint64_t count);
 
 /* Will nothing be written any more? Also if a finalizer was killed before he came to this buffer. */
 bool rchan_buffer_finalized(const struct rchan_buffer *buffer);
+enum { RCHAN_HOLD_PARTS = 512, RCHAN_HOLD_COPIED = 16384 };
+
+/* A read that somebody else gets. Short ones (and all in overwrite mode) are copied and count at
+ * once, but at a kill or a refusal before the end they are unread again (what writers overwrote
+ * meanwhile is lost, and counted). Long ones count at the end. Until then others find it busy. */
+struct rchan_hold {
+    struct rchan_buffer *buffer; /* NULL: nothing in hand */
+    void *copy;                  /* room for `count` bytes, given by the caller */
+    struct rchan_position at;
+    bool copied;
+    uint32_t fork_count;
+    uint32_t n_parts;
+    struct iovec parts[RCHAN_HOLD_PARTS]; /* what was read: in the buffer itself, or `copy` */
+};
+
+/* Bytes in hand; 0: nothing there; -EAGAIN: another reader has the buffer; -EBADMSG: corrupt. */
+int64_t rchan_hold(struct rchan_buffer *buffer, uint64_t count, uint32_t wait_us,
+                   struct rchan_hold *hold);
+void rchan_hold_end(struct rchan_hold *hold, bool handed_on);
 
 /* finalized: ERR; else IN|RDNORM exactly when produced != consumed, or when something unread was
  * announced (by another wake-up mode than relay's); else 0. */

@@ -221,7 +221,8 @@ struct rchan_block {
     /* lines 6 to 8: the reader's */
     rchan_a64 reader;
     rchan_a64 tail;
-    uint8_t reserved6[48];
+    rchan_a64 undo; /* ~`tail` before a read whose bytes are still being handed on; 0: none */
+    uint8_t reserved6[40];
     struct rchan_account account[2];
     uint8_t reserved7[192]; /* to line 12 */
 

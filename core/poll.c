@@ -17,7 +17,7 @@ static uint64_t unread_subbufs(const struct rchan_buffer *buffer)
 {
     const struct rchan_channel *channel = buffer->channel;
     /* `tail` first: a newer one than `head` would be beyond it. */
-    /* poll.tail: pairs with read.commit */
+    /* poll.tail: pairs with read.commit, undo.tail */
     uint64_t consumed = rchan_head_produced(channel, rchan_load_acquire(&buffer->block->tail));
     TESTPOINT("poll: looking");
     /* poll.head: pairs with write.head, commit.head, switch.head, switch.begin */

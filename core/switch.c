@@ -153,7 +153,7 @@ static bool may_start(struct rchan_buffer *buffer, struct frame *frame, struct r
 {
     struct rchan_channel *channel = buffer->channel;
     struct rchan_block *block = buffer->block;
-    /* switch.tail: pairs with read.commit */
+    /* switch.tail: pairs with read.commit, undo.tail */
     uint64_t consumed = rchan_head_produced(channel, rchan_load_acquire(&block->tail));
     TESTPOINT("switch: room looked for");
     bool room = frame->subbuf - consumed < channel->n_subbufs || channel->flags & RCHAN_OVERWRITE;

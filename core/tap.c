@@ -38,7 +38,7 @@ static int start_unread(struct rchan_tap *tap)
     const struct rchan_channel *channel = tap->buffer->channel;
     struct rchan_block *block = tap->buffer->block;
     struct rchan_sums sums;
-    /* tap.tail: pairs with read.commit */
+    /* tap.tail: pairs with read.commit, undo.tail */
     uint64_t tail = rchan_load_acquire(&block->tail), offset = rchan_head_offset(channel, tail);
     rchan_account_read(rchan_account_at(block, tail), &sums);
     TESTPOINT("tap: account read");

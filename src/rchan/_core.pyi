@@ -85,6 +85,9 @@ class Spans:
     ) -> Self: ...
     def span(self, name: str, /, **fields: Any) -> Span: ...
 
+def mount(source: str, target: str, kind: str, flags: int, data: str, /) -> None: ...
+def umount(target: str, flags: int, /) -> None: ...
+
 @final
 class Books(structseq[int], tuple[int, ...]):
     """Numbers of one buffer at one moment (a struct sequence: also a tuple of ints)."""
@@ -202,6 +205,9 @@ class Buffer:
     def poll(self) -> int: ...
     def wait(self, timeout: float | None = None) -> int:
         """Sleep until poll() is nonzero (its mask) or timeout seconds went by (0)."""
+    def _hold(self, size: int, wait_us: int, scratch: _Bytes, /) -> Hold | None:
+        """A read that somebody else gets: at most len(scratch) bytes, None: nothing is there.
+        BlockingIOError: another reader has the buffer, for longer than wait_us."""
     def take(self) -> Subbuf | None:
         """The oldest finished sub-buffer, held until given back; None: there is none.
         BlockingIOError: another reader holds one."""
@@ -225,6 +231,17 @@ class Buffer:
     def _wake_epoch(self) -> int: ...
     @property
     def _wake_asked(self) -> bool: ...
+
+@final
+class Hold:
+    """Bytes read from a buffer on their way to somebody else. Dropped: unread again."""
+
+    @property
+    def length(self) -> int: ...
+    def deliver(self, fd: int, head: _Bytes, /) -> None:
+        """Write head and the bytes as one message. OSError: they are unread again."""
+    def put_down(self) -> None: ...
+    def __bytes__(self) -> bytes: ...
 
 @disjoint_base
 class Subbuf:

@@ -15,7 +15,7 @@ from rchan import _core
 from rchan.callbacks import Callbacks, check_callbacks, overridden
 from rchan.channel import Channel, open
 from rchan.errors import BadName, ChannelClosed, ChannelNotFound, GeometryError, WrongType
-from rchan.names import CONTROL_SUFFIX
+from rchan.names import CONTROL_SUFFIX, buffer_names
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer as _Bytes
@@ -299,18 +299,13 @@ def open_file(
 
 def _channel_of(where: str, file_name: str) -> tuple[Channel, int]:
     """The channel whose name and CPU number make file_name (`app11` is of app1, or of app)."""
-    digits = re.search(r"[0-9]*\Z", file_name)
-    first_digit = digits.start() if digits else len(file_name)
-    if first_digit == len(file_name):
+    if not re.search(r"[0-9]\Z", file_name):
         raise BadName(f"{file_name!r} is no buffer file: those end in a CPU number")
-    for split in range(len(file_name) - 1, max(first_digit, 1) - 1, -1):
-        base, number = file_name[:split], file_name[split:]
-        if str(int(number)) != number or base.endswith(CONTROL_SUFFIX):
-            continue
+    for base, number in buffer_names(file_name):
         if not Path(where, base + CONTROL_SUFFIX).exists():
             continue
         channel = open(base, where)
-        if int(number) in channel._buffers():
-            return channel, int(number)
+        if number in channel._buffers():
+            return channel, number
         channel.close()
     raise ChannelNotFound(f"no channel in {where!r} has a buffer file {file_name!r}")

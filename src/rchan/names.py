@@ -1,7 +1,9 @@
 """Names: where channels live, and what a channel or a directory may be called."""
 
 import os
+import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -119,6 +121,16 @@ def check_base(base: object) -> str:
         raise BadName(f"channel name {base!r} ends in {CONTROL_SUFFIX!r}: leave that off")
     _check_length(base)
     return base
+
+
+def buffer_names(file_name: str) -> Iterator[tuple[str, int]]:
+    """Each channel name and CPU number that make file_name (`app11`: app1 and 1, app and 11)."""
+    digits = re.search(r"[0-9]*\Z", file_name)
+    first_digit = digits.start() if digits else len(file_name)
+    for split in range(len(file_name) - 1, max(first_digit, 1) - 1, -1):
+        base, number = file_name[:split], file_name[split:]
+        if str(int(number)) == number and not base.endswith(CONTROL_SUFFIX):
+            yield base, int(number)
 
 
 def _check_length(base: str) -> None:

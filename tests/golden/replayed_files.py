@@ -43,8 +43,11 @@ class FileOps:
         if buf is None:
             return {"r": "ENOENT"}
         number, self.n_files = self.n_files, self.n_files + 1
-        self.files[number] = Descriptor(rchan.RelayFile(buf, self.client))
+        self.files[number] = Descriptor(self._open_file(buf))
         return {"r": number, "st": [buf]}
+
+    def _open_file(self, buf: rchan.Buffer) -> rchan.RelayFile:
+        return rchan.RelayFile(buf, self.client)
 
     def _opened(self, number: str) -> Descriptor | None:
         return self.files.get(int(number))

@@ -32,7 +32,7 @@ class World(FileOps):
         self._begin({0}, {0})
 
     def _begin(self, possible: set[int], online: set[int]) -> None:
-        self.directory = tempfile.TemporaryDirectory(prefix="rchan-replay-", dir="/dev/shm")
+        self.directory = self._make_directory()
         os.environ["RCHAN_DIR"] = self.directory.name
         self.possible, self.online = possible, online
         self.cpu = min(online)
@@ -42,6 +42,12 @@ class World(FileOps):
         self.log = Log()
         self.files: dict[int, Descriptor] = {}
         self.n_files = 0
+
+    def _make_directory(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory(prefix="rchan-replay-", dir="/dev/shm")
+
+    def shut(self) -> None:
+        """What is left when there is no other world to come."""
 
     def end(self) -> None:
         """Close everything that is left."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mounts import relay  # noqa: F401 - a fixture for all
 
 import rchan
 from rchan import cpus

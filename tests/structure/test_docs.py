@@ -112,3 +112,17 @@ def test_every_way_to_read_is_shown():
 @pytest.mark.parametrize("number", range(len(READING)))
 def test_the_code_about_reading_runs(tmp_path, number):
     assert run_block(blocks_of("docs/reading.md")[number], tmp_path) == READING[number] + "\n"
+
+
+def test_the_code_about_the_mount_runs(tmp_path):
+    if os.geteuid() or not os.path.exists("/dev/fuse"):
+        pytest.skip("mounting takes root and /dev/fuse")
+    (block,) = blocks_of("docs/mount.md")
+    shown = "['app.ctl', 'app.info', 'app.stat', 'app0']\nb'a record\\n'\n"
+    assert run_block(block, tmp_path) == shown
+
+
+def test_the_mounts_commands_are_documented():
+    text = (ROOT / "docs" / "mount.md").read_text(encoding="utf-8")
+    for word in ("--root", "--foreground", "--allow-other", "--timeout", "--lazy"):
+        assert f"`{word}" in text or f" {word}`" in text, word

@@ -25,6 +25,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "record": Entry("record", "record channels to files", takes_command=True),
     "verify": Entry("verify", "check recordings"),
     "merge": Entry("merge", "put recordings into one file by time"),
+    "mount": Entry("mount", "show channels as files"),
+    "umount": Entry("umount", "end a mount"),
     "top": Entry("top", "watch channels live"),
     "flush": Entry("control", "finish the current sub-buffers, for readers to see"),
     "reset": Entry("control", "empty channels"),

@@ -9,6 +9,7 @@ from rchan.cli.screen import parse_size
 _SUBBUF_SIZE: Final = 262144
 _N_SUBBUFS: Final = 8
 _SMALLEST: Final = 4096
+_MOST_SECONDS: Final = 65535
 
 
 def add_name_to(parser: ArgumentParser) -> None:
@@ -103,6 +104,13 @@ def _subbuf_size_for(each: int, n_subbufs: int | None) -> int:
     while subbuf_size > _SMALLEST and each // subbuf_size < _N_SUBBUFS:
         subbuf_size //= 2
     return subbuf_size
+
+
+def check_seconds(text: str) -> int:
+    """A whole number of seconds that fits into 16 bits."""
+    if not text.isdecimal() or not 0 <= int(text) <= _MOST_SECONDS:
+        raise ArgumentTypeError(f"{text!r} is no number of seconds from 0 to {_MOST_SECONDS}")
+    return int(text)
 
 
 def size(text: str) -> int:

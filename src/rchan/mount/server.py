@@ -1,0 +1,202 @@
+"""Mount: the channels of a directory, served at a mount point until it is unmounted."""
+
+import os
+import select
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic_ns
+from types import TracebackType
+from typing import Final, Self
+
+from rchan.errors import RchanError
+from rchan.mount.errors import MountFailed
+from rchan.mount.filesystem import Filesystem
+from rchan.mount.fuse import Session
+from rchan.mount.mounting import check_point, mount, unmount
+from rchan.mount.polls import Polls
+from rchan.names import Parent, directory
+
+DEFAULT_TIMEOUT: Final = 30
+"""Seconds that the kernel waits for a server that hangs."""
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_SOON: Final = 100_000  # nanoseconds
+_BURST: Final = 64  # requests between two looks at anything else
+
+
+class Mount:
+    """Channels mounted at a directory. A context manager: unmounted at the end.
+
+    `serve` answers until the unmount; `start` does that in a thread of its own. A client of the
+    same process must not be the thread that serves.
+    """
+
+    def __init__(
+        self,
+        point: str | os.PathLike[str],
+        root: Parent = None,
+        *,
+        allow_other: bool = False,
+        timeout: int = DEFAULT_TIMEOUT,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Mount. point: an empty directory. root: what to show; None: the default directory.
+
+        allow_other: other users may look, too; the files' modes hold for them. timeout: seconds
+        after which the kernel ends the mount if this server hangs (Linux 6.15 and later); 0: never.
+        report: gets words about damaged channels and the like.
+
+        Raises BadMountPoint, AlreadyMounted, MountFailed, NotPermitted, ChannelNotFound (root).
+        """
+        self.root = directory(root)
+        self.point = check_point(point, self.root)
+        self._stop, self._stopping = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._device = -1
+        self._thread: threading.Thread | None = None
+        self._ended = False
+        try:
+            self._device = mount(self.point, allow_other)
+            self._poller = select.epoll()
+            self._poller.register(self._device, select.EPOLLIN)
+            self._poller.register(self._stop, select.EPOLLIN)
+            self._polls = Polls(self._watch, self._forget)
+            filesystem = Filesystem(self.root)
+            self._session = Session(
+                self._device, filesystem, self._polls, timeout=timeout, report=report
+            )
+        except BaseException:
+            self._undo()
+            raise
+
+    def _undo(self) -> None:
+        os.close(self._stop)
+        os.close(self._stopping)
+        if self._device >= 0:
+            os.close(self._device)
+            with suppress(RchanError):
+                unmount(self.point, lazy=True)
+
+    def _watch(self, bell: int) -> None:
+        self._poller.register(bell, select.EPOLLIN)
+
+    def _forget(self, bell: int) -> None:
+        self._poller.unregister(bell)
+
+    @property
+    def ready(self) -> bool:
+        """Has the kernel said hello?"""
+        return self._session.ready
+
+    def serve(self, when_ready: Callable[[], None] = lambda: None) -> None:
+        """Answer requests until the mount is gone, or `stop` was called.
+
+        when_ready: called once, when clients can use it.
+        """
+        told = False
+        try:
+            while self._serve_some():
+                if not told and self.ready:
+                    told = True
+                    when_ready()
+        finally:
+            self._end()
+
+    def _serve_some(self) -> bool:
+        """What there is to do now, or next. False: it is over."""
+        timeout = self._polls.timeout
+        events = self._poller.poll(timeout)
+        if not events and timeout is not None:
+            self._session.tell(self._polls.look_again())
+        for fd, _ in events:
+            if fd == self._device:
+                if not self._answer():
+                    return False
+            elif fd == self._stop:
+                return False
+            else:
+                self._session.tell(self._polls.rung(fd))
+                if not self._expect():
+                    return False
+        return True
+
+    def _expect(self) -> bool:
+        """Those who were told ask at once: to stay awake for that is quicker than to be woken."""
+        until = monotonic_ns() + _SOON
+        while monotonic_ns() < until:
+            try:
+                return self._session.receive()
+            except BlockingIOError:
+                os.sched_yield()
+        return True
+
+    def _answer(self) -> bool:
+        with suppress(BlockingIOError):
+            for _ in range(_BURST):
+                if not self._session.receive():
+                    return False
+        return True
+
+    def _end(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        # First the connection: then nobody can wait for an answer of ours, not even the unmount.
+        self._session.close()
+        self._poller.close()
+        os.close(self._device)
+        with suppress(RchanError):
+            unmount(self.point, lazy=True)
+
+    def start(self) -> Self:
+        """Serve in a thread; returns when clients can use the mount. Raises MountFailed."""
+        ready = threading.Event()
+        self._thread = threading.Thread(
+            target=self._serve_in_thread, args=(ready,), name="rchan mount", daemon=True
+        )
+        self._thread.start()
+        ready.wait()
+        if not self.ready:
+            raise MountFailed(f"the kernel did not open the mount at {self.point!r}")
+        return self
+
+    def _serve_in_thread(self, ready: threading.Event) -> None:
+        try:
+            self.serve(ready.set)
+        finally:
+            ready.set()
+
+    def stop(self) -> None:
+        """Make `serve` end and unmount; from any thread or signal handler."""
+        with suppress(BlockingIOError):
+            os.write(self._stopping, b"x")
+
+    def close(self) -> None:
+        """Stop, and wait for the end. A second call does nothing."""
+        self.stop()
+        if self._thread is not None:
+            self._thread.join()
+        else:
+            self._end()
+
+    def forget(self) -> None:
+        """In the parent of a fork whose child serves: it is the child's now."""
+        self._ended = True
+        self._poller.close()
+        os.close(self._device)
+
+    def stop_at_signals(self) -> None:
+        """SIGTERM, SIGINT and SIGHUP unmount. For the main thread."""
+        for number in _ENDING:
+            signal.signal(number, lambda *_: self.stop())
+
+    def __enter__(self) -> Self:
+        return self.start() if self._thread is None else self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

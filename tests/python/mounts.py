@@ -1,0 +1,93 @@
+"""Real mounts for tests: a server in a process of its own, detached whatever happens."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rchan.mount import NotMounted, unmount
+
+
+@dataclass
+class Mounted:
+    """A mount point, the directory of channels behind it, and its server."""
+
+    point: Path
+    root: Path
+    server: subprocess.Popen
+
+    def read(self, name: str) -> bytes:
+        return (self.point / name).read_bytes()
+
+    def names(self, below: str = "") -> list[str]:
+        return sorted(os.listdir(self.point / below))
+
+
+def why_not() -> str | None:
+    """Why nothing can be mounted here; None: it can."""
+    if not os.path.exists("/dev/fuse"):
+        return "there is no /dev/fuse here"
+    with tempfile.TemporaryDirectory() as point, tempfile.TemporaryDirectory() as root:
+        done = serve(point, root, "--foreground")
+        try:
+            line = done.stderr.readline()
+            return None if "is mounted at" in line else f"nothing can be mounted here: {line}"
+        finally:
+            end(done, point)
+
+
+def serve(point: str | Path, root: str | Path, *options: str, **how) -> subprocess.Popen:
+    command = [sys.executable, "-m", "rchan.cli", "mount", str(point), "--root", str(root)]
+    return subprocess.Popen(
+        [*command, *options], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, **how
+    )
+
+
+def end(server: subprocess.Popen, point: str | Path) -> None:
+    """However it is: no server and no mount is left."""
+    with server:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+    detach(point)
+
+
+def detach(point: str | Path) -> None:
+    with contextlib.suppress(NotMounted):
+        while True:
+            unmount(point, lazy=True)
+
+
+@contextlib.contextmanager
+def mounted(*options: str) -> Iterator[Mounted]:
+    with (
+        tempfile.TemporaryDirectory(prefix="rchan-mount-") as point,
+        tempfile.TemporaryDirectory(prefix="rchan-test-", dir="/dev/shm") as root,
+    ):
+        server = serve(point, root, "--foreground", *options)
+        try:
+            line = server.stderr.readline()
+            assert "is mounted at" in line, line
+            yield Mounted(Path(point), Path(root), server)
+        finally:
+            end(server, point)
+
+
+@pytest.fixture(scope="module")
+def relay() -> Iterator[Mounted]:
+    """One mount for all tests of a module; give channels names of their own."""
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    with mounted() as found:
+        yield found
