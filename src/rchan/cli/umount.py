@@ -6,14 +6,13 @@ from typing import Any, Final
 from rchan.cli import exits
 from rchan.mount import unmount
 
-
 _EPILOG: Final = """\
 examples:
   rchan umount /mnt/relay
   rchan umount --lazy /mnt/relay     although files are open there
 
-exit status: 0; 3: nothing of rchan is mounted there; 6: not permitted; of other
-failures (it is in use): see 'rchan --help'.
+exit status: 0; 3: nothing of rchan is mounted there; 6: not permitted; of
+other failures (it is in use): see 'rchan --help'.
 """
 
 
