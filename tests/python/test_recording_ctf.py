@@ -53,3 +53,32 @@ def test_a_rotated_recording(four_cpus: None, tmp_path: Path, keep_padding: bool
         "40",
         "41",
     ]
+
+
+def test_a_recording_of_events_is_a_trace(four_cpus: None, tmp_path: Path) -> None:
+    """Also of types that were registered while it was recorded, and with what was lost."""
+    if shutil.which("babeltrace2") is None:
+        pytest.skip("babeltrace2 is not installed")
+    with rchan.Tracer("ev", subbuf_size=4096, n_subbufs=2, n_buffers=1) as tracer:
+        first = tracer.event("first", number=rchan.u32)
+        written = sum(first(number) for number in range(1000))  # more than there is room for
+        later: list[rchan.Event] = []
+
+        def stop() -> bool:
+            if not later:  # before anything was recorded: there is no room
+                later.append(tracer.event("later", text=rchan.string))
+            elif later[0]("hello"):
+                return True
+            return False
+
+        done = record("ev", tmp_path, stop=stop)
+    rchan.remove("ev")
+    assert done[0].records == written + 1
+    lost = done[0].lost["full"].records
+    assert lost >= 1000 - written > 0
+    shown = subprocess.run(
+        ["babeltrace2", tmp_path / "ev"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert len(re.findall(r" first: .*number = \d+", shown.stdout)) == written
+    assert 'text = "hello"' in shown.stdout
+    assert f"{lost} events" in shown.stderr

@@ -11,6 +11,8 @@ from typing import Final
 
 from rchan._core import DROP_CAUSES, Buffer
 from rchan.channel import Channel
+from rchan.events.ctf import metadata
+from rchan.events.tsdl import NAME as METADATA
 from rchan.recorder.claim import Claim
 from rchan.recorder.drain import Drain
 from rchan.recorder.errors import RecordingFailed
@@ -114,6 +116,7 @@ class Segment:
         self._custom = open_sink
         self._baselines: dict[int, Baseline] = {}
         self._ready = False
+        self._described = 0  # bytes of the channel's metadata
         self.drain = Drain(channel, self._open_sink)
         if claim is not None and claim.resumed is not None:
             self._resume(claim.resumed)
@@ -226,6 +229,7 @@ class Segment:
     def round(self) -> tuple[int, bool]:
         """A turn for each buffer: sub-buffers moved; was one held by somebody?"""
         self.look()
+        self._describe_events()
         return self.drain.round()
 
     def look(self) -> None:
@@ -272,6 +276,21 @@ class Segment:
         event = Event(Moment.now(), what, text)
         events = (*self.recording.events, event)[-_EVENTS:]
         self.recording = replace(self.recording, events=events)
+
+    # ---- what makes a recording of events a CTF trace ----
+
+    def _describe_events(self, clock: bool = False) -> None:
+        """Put the file `metadata` in place if there are new types of events, or for a better clock.
+
+        Before their packets are recorded: so they can be read whatever happens next. Raises
+        RecordingFailed.
+        """
+        if self._claim is None or not self.channel.events:
+            return
+        fresh = len(self.channel._metadata(self._described))
+        if fresh or clock:
+            self._claim.place.put(METADATA, metadata(self.channel).encode())
+            self._described += fresh
 
     # ---- the manifest ----
 
@@ -346,6 +365,7 @@ class Segment:
             )
             self.drain.close()
             self.recording = self.facts()
+            self._describe_events(clock=True)
             if self._claim is not None:
                 self._claim.store(self.recording)
             return self.recording
@@ -373,6 +393,11 @@ def identity_of(channel: Channel) -> tuple[int, int] | None:
             found = stat(path)
             return found.st_dev, found.st_ino
     return None
+
+
+def files_of(channel: Channel, options: FileOptions) -> FileOptions:
+    """What the files of this channel are: packets of events keep the padding that they tell of."""
+    return replace(options, keep_padding=True) if channel.events else options
 
 
 def new_recording(channel: Channel, name: str, where: Path, options: FileOptions) -> Recording:

@@ -18,7 +18,7 @@ from rchan.recorder.errors import RecordingExists, RecordingFailed
 from rchan.recorder.files import FileOptions
 from rchan.recorder.place import Place
 from rchan.recorder.rotation import Rotation
-from rchan.recorder.segment import OpenSink, Segment, identity_of, new_recording
+from rchan.recorder.segment import OpenSink, Segment, files_of, identity_of, new_recording
 from rchan.recorder.sources import Given, Sources
 from rchan.recorder.waiting import Waiting
 from rchan.stats import Count
@@ -165,7 +165,8 @@ class Recorder:
 
     def _begin(self, channel: Channel, owned: bool, append: bool) -> None:
         stem = stem_of(self._name or channel.base or "channel")
-        recording = new_recording(channel, stem, Path(), self._options.files)
+        files = files_of(channel, self._options.files)
+        recording = new_recording(channel, stem, Path(), files)
         claimed = None
         if self._output is not None:
             claimed = claim(self._output, recording, append)
@@ -178,7 +179,7 @@ class Recorder:
             channel,
             recording,
             claimed,
-            options=self._options.files,
+            options=files,
             rotation=self._options.rotation,
             open_sink=self._sink,
             owned=owned,
