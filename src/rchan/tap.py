@@ -115,7 +115,27 @@ class Tap:
         return self
 
     def __next__(self) -> _core.SubbufCopy:
-        deadline = None if self._timeout is None else monotonic() + self._timeout
+        copy = self.take(self._timeout)
+        if copy is None:
+            raise StopIteration
+        return copy
+
+    @property
+    def ended(self) -> bool:
+        """The channel is finalized and was read to its end."""
+        return self._ended
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds without a new copy after which an iteration ends; None: never."""
+        return self._timeout
+
+    def take(self, timeout: float | None = 0) -> _core.SubbufCopy | None:
+        """The next copy, after at most `timeout` seconds (None: any); None: none came, or `ended`.
+
+        Raises ChannelClosed, CorruptChannel.
+        """
+        deadline = None if timeout is None else monotonic() + timeout
         for attempt in count():
             final = self._all_final()
             copy = self.poll()
@@ -129,7 +149,7 @@ class Tap:
                 left = None if deadline is None else max(0.0, deadline - monotonic())
                 if (attempt and left == 0) or not self._wait(left):
                     break
-        raise StopIteration
+        return None
 
     def _wait(self, timeout: float | None) -> bool:
         taps = tuple(self._taps.values())

@@ -34,6 +34,7 @@ PACKAGE = (
     {"catalog", "events", "file", "relay"},
     {"__init__"},
     {"recorder"},
+    {"export"},
     {"cli"},
 )
 
