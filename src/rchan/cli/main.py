@@ -8,7 +8,7 @@ from os import O_RDWR, O_WRONLY, close, devnull, dup2, fdopen, strerror
 from os import open as os_open
 
 from rchan import __version__
-from rchan.cli import exits, ls, record, rm, stat
+from rchan.cli import events, exits, export, ls, record, rm, stat
 from rchan.cli.screen import complain
 from rchan.errors import RchanError
 
@@ -61,7 +61,7 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"rchan {__version__}")
     subcommands = parser.add_subparsers(metavar="SUBCOMMAND", required=True)
-    for module in (record, ls, stat, rm):
+    for module in (record, ls, stat, events, export, rm):
         module.add_to(subcommands)
     return parser
 

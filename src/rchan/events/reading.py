@@ -10,6 +10,7 @@ from rchan import _core
 from rchan.channel import Channel
 from rchan.errors import WrongType
 from rchan.events.clock import Clock
+from rchan.events.following import Following
 from rchan.events.record import EventRecord, Report
 from rchan.events.schema import Schemas
 from rchan.events.sources import add_types, source_of
@@ -33,12 +34,20 @@ class EventReader:
     the one before stopped. Damaged packets never raise: they are skipped and counted in `report`.
     """
 
-    def __init__(self, source: object, names: Iterable[str] | None = None) -> None:
+    def __init__(
+        self, source: object, names: Iterable[str] | None = None, follow: bool = False
+    ) -> None:
         """As of `rchan.events.read`."""
         if isinstance(names, str):
             raise WrongType(f"names must be several, such as [{names!r}], not a str")
         self._wanted = None if names is None else frozenset(names)
-        self._source = source_of(source, self._wanted)
+        if follow and not isinstance(source, Channel):
+            raise WrongType(f"only a Channel can be followed, not a {type(source).__name__}")
+        self._source = (
+            Following(source, self._wanted)
+            if follow and isinstance(source, Channel)
+            else source_of(source, self._wanted)
+        )
         clock = self._source.clock
         anchor = clock.anchor
         self._decoder = _core.Decoder(
@@ -147,16 +156,19 @@ class EventReader:
 def read(
     source: Channel | Snapshot | Reader | Tap | str | PathLike[str],
     names: Iterable[str] | None = None,
+    *,
+    follow: bool = False,
 ) -> EventReader:
     """Read events, merged by time over all CPUs and processes.
 
     source: the path of a trace directory; a Snapshot; a Channel: what it holds now, nothing is
     consumed; a Reader or a Tap: a live channel, until that reader or tap ends or its timeout is
     over. Live events wait up to 0.1 s for older ones of other CPUs; what comes even later is given
-    out and counted (`report.late`). names: only events of these types; None: all.
+    out and counted (`report.late`). names: only events of these types; None: all. follow: of a
+    Channel, what it holds and then what is written, until it is finalized; nothing is consumed.
 
     Returns an `EventReader`: iterate, or ask for `tables()`. Raises ChannelNotFound (no directory,
     or no metadata in it), CorruptChannel (the metadata is damaged, or of another version),
     WrongChannel (plain records), WrongType, OSError.
     """
-    return EventReader(source, names)
+    return EventReader(source, names, follow)
