@@ -67,7 +67,8 @@ def rows(directory: Path, events: int) -> float:
 def measure(directory: Path, events: int, rounds: int) -> list[Result]:
     program = shutil.which("babeltrace2")
     if program is None:
-        raise SystemExit("babeltrace2 is not installed: there is nothing to compare with")
+        print("babeltrace2 is not installed: nothing to compare with, nothing is measured")
+        return []
     ours(directory, events)  # imports pyarrow
     columns, objects = [], []
     for _ in range(rounds):

@@ -6,7 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROGRAMS = ("write.py", "memory.py", "read.py", "wakeup.py", "snapshot.py", "events.py")
+PROGRAMS = (
+    "write.py",
+    "memory.py",
+    "read.py",
+    "wakeup.py",
+    "snapshot.py",
+    "events.py",
+    "decode.py",
+)
 
 
 def main() -> int:

@@ -82,6 +82,19 @@ def test_the_code_about_events_runs(tmp_path, number):
     assert EVENTS[number] in run_block(blocks_of("docs/events.md")[number], tmp_path)
 
 
+EXPORTS = (
+    "request 0 True\nrequest 1 True\nrequest 2 True\n[]\n",
+    "1000 ['time', 'cpu', 'pid', 'tid', 'user', 'path', 'seconds']\n",
+    "[('C', 'memory'), ('X', 'parse')]\n",
+)
+
+
+@pytest.mark.parametrize("number", range(len(EXPORTS)))
+def test_the_code_about_exports_runs(tmp_path, number):
+    assert len(blocks_of("docs/exports.md")) == len(EXPORTS)
+    assert run_block(blocks_of("docs/exports.md")[number], tmp_path) == EXPORTS[number]
+
+
 READING = (
     "1000 records read",
     "True in time order",
