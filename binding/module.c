@@ -107,10 +107,9 @@ static int module_exec(PyObject *module)
            bind_bell_ready(module, state) || bind_books_ready(module, state) ||
            bind_buffer_ready(module, state) || bind_channel_ready(module, state) ||
            bind_copy_ready(module, state) || bind_decoder_ready(module, state) ||
-           bind_event_ready(module, state) ||
-           bind_event_span_ready(module, state) || bind_memory_ready(module, state) ||
-           bind_reservation_ready(module, state) || bind_subbuf_ready(module, state) ||
-           bind_tap_ready(module, state);
+           bind_event_ready(module, state) || bind_event_span_ready(module, state) ||
+           bind_memory_ready(module, state) || bind_reservation_ready(module, state) ||
+           bind_subbuf_ready(module, state) || bind_tap_ready(module, state);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)

@@ -183,6 +183,34 @@ def test_mutated_files(pristine, read_again, mutations, length):
 
 @QUICK
 @given(st.data())
+def test_mutated_metadata(pristine, tmp_path, data):
+    """It is read with what it says, or it is a CorruptChannel."""
+    text = bytearray(pristine[0].encode())
+    ours = text.index(b"/* rchan")
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(ours, len(text) - 1))
+        new = data.draw(st.sampled_from([b"", b"0", b"9", b"[", b"{", b'"', b"u8", b"\n", b"\xff"]))
+        text[at : at + data.draw(st.integers(0, 9))] = new
+    (tmp_path / "metadata").write_bytes(text)
+    (tmp_path / "stream_0").write_bytes(pristine[1])
+    try:
+        with events.read(tmp_path) as reading:
+            found = list(reading)
+            assert reading.report.events == len(found)
+        with events.read(tmp_path) as reading:
+            assert sum(table.num_rows for table in reading.tables().values()) == len(found)
+    except rchan.CorruptChannel:
+        pass
+
+
+def test_metadata_that_is_too_deep(pristine, tmp_path):
+    (tmp_path / "metadata").write_text("/* rchan " + "[" * 100_000 + " */\n/* rchan {} */\n")
+    with pytest.raises(rchan.CorruptChannel):
+        events.read(tmp_path)
+
+
+@QUICK
+@given(st.data())
 def test_mutated_fields(data):
     """Any schema over any bytes: rows and columns agree, and stay inside."""
     kinds = [rchan.u8, rchan.i64, rchan.f32, rchan.bool, rchan.string, rchan.bytes]

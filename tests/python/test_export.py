@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -290,3 +291,29 @@ def test_no_block_events(trace, tmp_path):
     with pytest.raises(rchan.Unsupported, match="no block events"):
         export(trace.channel, "blktrace", tmp_path / "out")
     assert not Path(tmp_path / "out").exists()
+
+
+# ---- extras ----
+
+
+@pytest.mark.parametrize(
+    ("format", "package", "extra"),
+    [
+        ("arrow", "pyarrow", "arrow"),
+        ("parquet", "pyarrow", "arrow"),
+        ("perfetto", "perfetto", "perfetto"),
+    ],
+)
+def test_without_the_package(shop, tmp_path, format, package, extra):
+    """The message says what to install; nothing is left."""
+    program = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        f"from rchan.cli.main import main\n"
+        f"sys.exit(main(['export', 'shop', '-f', {format!r}, '-o', {str(tmp_path / 'out')!r}]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 1, done.stderr
+    assert f"pip install 'rchan[{extra}]'" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -150,7 +150,7 @@ def _metadata_of(path: Path) -> tuple[Schemas, Clock]:
         raise CorruptChannel(f"the metadata of {str(path)!r} is damaged: {error}") from error
     try:
         schemas, clock = tsdl.from_text(text)
-    except CorruptChannel as error:
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise CorruptChannel(f"{str(path)!r}: {error}") from error
     if not 0 < clock.frequency < 1 << 64:
         raise CorruptChannel(f"{str(path)!r}: its clock has {clock.frequency} stamps a second")

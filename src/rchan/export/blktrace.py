@@ -7,7 +7,7 @@ fields dev (the kernel's dev_t: major << 20 | minor), sector, nr_sector (512 byt
 
 from pathlib import Path
 from struct import Struct
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from rchan.errors import Unsupported
 from rchan.events import EventReader, EventRecord
@@ -15,6 +15,11 @@ from rchan.events import EventReader, EventRecord
 _RECORD: Final = Struct("=IIQQIIIIIHH")
 _MAGIC: Final = 0x65617407
 _SECTOR: Final = 512
+_WALL: Final = Struct("=II")
+_NS: Final = 1_000_000_000
+_CPUS: Final = 4096  # files at most, whatever a damaged event says
+_BLOCK: Final = 1 << 20
+_PROCESS, _TIMESTAMP = 0, 1
 _CATEGORY: Final = 16  # bits that an action is wide
 _QUEUE, _REQUEUE, _ISSUE, _COMPLETE, _NOTIFY = 1 << 4, 1 << 5, 1 << 6, 1 << 7, 1 << 10
 ACTIONS: Final = {
@@ -50,59 +55,74 @@ def write(events: EventReader, directory: Path) -> None:
             f"there are no block events: a type named {', '.join(ACTIONS)} with the fields "
             f"{', '.join(_FIELDS)}"
         )
-    files: dict[int, BinaryIO] = {}
-    try:
-        _write(events, directory, files)
-        for cpu in range(max(files, default=0)):  # blkparse ends at the first number without a file
-            (directory / f"trace.blktrace.{cpu}").touch()
-    finally:
-        for file in files.values():
-            file.close()
-
-
-def _write(events: EventReader, directory: Path, files: dict[int, BinaryIO]) -> None:
+    files = _Files(directory)
     start: int | None = None
     named: set[int] = set()
-    sequence = 0
     for event in events:
         if event.name not in ACTIONS or not _is_block_event(event):
             continue
         if start is None:
             start = event.time_ns
-        if event.cpu not in files:
-            files[event.cpu] = (directory / f"trace.blktrace.{event.cpu}").open("xb")
-            sequence += 1
-            wall = Struct("=II").pack(start // 10**9 % 2**32, start % 10**9)
-            files[event.cpu].write(_notify(sequence, 1, event, wall))
+        if files.is_new(event.cpu):
+            wall = _WALL.pack(start // _NS % 2**32, start % _NS)
+            files.add(event.cpu, _notify(_TIMESTAMP, event), wall)
         comm = event.fields.get("comm")
         if event.pid not in named and isinstance(comm, str):
             named.add(event.pid)
-            sequence += 1
             name = comm.encode()[:15].ljust(16, b"\0")
-            files[event.cpu].write(_notify(sequence, 0, event, name))
-        sequence += 1
-        files[event.cpu].write(_record(sequence, event, max(0, event.time_ns - start)))
+            files.add(event.cpu, _notify(_PROCESS, event), name)
+        files.add(event.cpu, _record(event, max(0, event.time_ns - start)))
+    files.close()
+
+
+class _Files:
+    """One for each CPU; only one of them is open at a time."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._waiting: dict[int, bytearray] = {}
+        self._sequence = 0
+
+    def is_new(self, cpu: int) -> bool:
+        """Has it nothing yet?"""
+        return cpu % _CPUS not in self._waiting
+
+    def add(self, cpu: int, about: tuple[int, ...], data: bytes = b"") -> None:
+        """about: a record without magic, sequence number and length of what follows."""
+        waiting = self._waiting.setdefault(cpu % _CPUS, bytearray())
+        self._sequence += 1
+        waiting += _RECORD.pack(_MAGIC, self._sequence % 2**32, *about, len(data)) + data
+        if len(waiting) >= _BLOCK:
+            self._store(cpu % _CPUS)
+
+    def _store(self, cpu: int) -> None:
+        with (self._directory / f"trace.blktrace.{cpu}").open("ab") as file:
+            file.write(self._waiting.get(cpu, b""))
+        if cpu in self._waiting:
+            self._waiting[cpu].clear()
+
+    def close(self) -> None:
+        """Store the rest. All numbers have a file: blkparse ends at the first without one."""
+        for cpu in range(max(self._waiting, default=0) + 1):
+            self._store(cpu)
 
 
 def _is_block_event(event: EventRecord) -> bool:
     return all(isinstance(event.fields.get(name), kind) for name, kind in _FIELDS.items())
 
 
-def _notify(sequence: int, kind: int, event: EventRecord, data: bytes) -> bytes:
-    action = kind | _NOTIFY << _CATEGORY
-    who = (event.pid, 0, event.cpu, 0, len(data))
-    return _RECORD.pack(_MAGIC, sequence % 2**32, 0, 0, 0, action, *who) + data
+def _notify(kind: int, event: EventRecord) -> tuple[int, ...]:
+    return (0, 0, 0, kind | _NOTIFY << _CATEGORY, event.pid, 0, event.cpu, 0)
 
 
-def _record(sequence: int, event: EventRecord, time_ns: int) -> bytes:
+def _record(event: EventRecord, time_ns: int) -> tuple[int, ...]:
     fields: dict[str, Any] = event.fields
     action, category = ACTIONS[event.name]
     for letter in fields["rwbs"]:
         category |= _RWBS.get(letter, 0)
-    size = fields["nr_sector"] * _SECTOR % 2**32
     error = fields.get("error", 0)
-    return _RECORD.pack(
-        *(_MAGIC, sequence % 2**32, time_ns, fields["sector"] % 2**64, size),
+    return (
+        *(time_ns, fields["sector"] % 2**64, fields["nr_sector"] * _SECTOR % 2**32),
         *(action | category << _CATEGORY, event.pid, fields["dev"] % 2**32, event.cpu),
-        *(error % 2**16 if isinstance(error, int) else 0, 0),
+        error % 2**16 if isinstance(error, int) else 0,
     )

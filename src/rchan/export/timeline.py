@@ -90,7 +90,8 @@ def timeline(events: EventReader) -> Iterator[Item]:
     threads: dict[tuple[int, int], _Lanes] = {}
     for event in events:
         schema = events.schemas.by_name(event.name)
-        role = schema.span if schema is not None and "span" in event.fields else None
+        numbered = isinstance(event.fields.get("span"), int)
+        role = schema.span if schema is not None and numbered else None
         lanes = threads.setdefault((event.pid, event.tid), _Lanes()) if role else None
         if lanes is not None and role == "begin":
             lanes.begin(event)
@@ -126,7 +127,7 @@ def _single(event: EventRecord, schema: EventSchema | None) -> Item:
     name = event.fields.get("name")
     if event.name in _NAMES and isinstance(name, str):
         return Name(name, event.pid, event.tid if event.name == "thread_name" else None)
-    if schema is not None and _is_counter(schema):
+    if schema is not None and _is_counter(schema) and VALUE in event.fields:
         return Counter(event, event.fields[VALUE])
     return Instant(event, _flow(event))
 
