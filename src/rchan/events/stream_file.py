@@ -23,8 +23,9 @@ class StreamFile:
         """Packets that say that they go on behind the next one, or behind the file's end."""
         self._file = path.open("rb", buffering=0)
         self._mark = MAGIC.to_bytes(4, byteorder) + bytes(4) + uuid.bytes
-        self._block = b""
+        self._block = bytearray(_BLOCK)
         self._at = 0
+        self._end = 0  # of what was read into the block
 
     def close(self) -> None:
         """Let go of the file."""
@@ -34,22 +35,25 @@ class StreamFile:
         self.close()
 
     def blocks(self) -> Iterator[list[memoryview]]:
-        """Some packets at a time; what is no packet, too, for the decoder to say what is wrong."""
+        """Some packets at a time; what is no packet, too, for the decoder to say what is wrong.
+
+        They are views of memory that is used again for the next ones.
+        """
         while self._fill(PACKET_HEADER.size):
             yield self._packets()
-        if self._block[self._at :]:
-            yield [memoryview(self._block)[self._at :]]
+        if self._have():
+            yield [memoryview(self._block)[self._at : self._end]]
 
     def _packets(self) -> list[memoryview]:
         found = [self._next()]
-        while len(self._block) - self._at >= PACKET_HEADER.size and self._whole():
+        while self._have() >= PACKET_HEADER.size and self._whole():
             found.append(self._next())
         return found
 
     def _whole(self) -> bool:
         """Is the next packet in memory?"""
         size = self._size()
-        return size is not None and size <= len(self._block) - self._at
+        return size is not None and size <= self._have()
 
     def _size(self) -> int | None:
         """Bytes of the packet at `_at`; None: there is none."""
@@ -64,19 +68,19 @@ class StreamFile:
         size = self._size()
         if size is None:
             return self._cut(self._find_next(), most=_BLOCK)
-        left = self._left()
+        left = size if size <= self._have() else self._left()
         if size > left:
             following = self._find_next()
             self.misplaced += following < left
             return self._cut(min(following, left))
         self._fill(size)
-        return self._cut(min(size, len(self._block) - self._at))
+        return self._cut(min(size, self._have()))
 
     def _cut(self, size: int, most: int = _MOST) -> memoryview:
         """The next `size` bytes; of more than `most` the first, the rest is skipped."""
         kept = min(size, most)
         self._fill(kept)
-        found = memoryview(self._block)[self._at : self._at + kept]
+        found = memoryview(self._block)[self._at : min(self._at + kept, self._end)]
         self._at += len(found)
         self._skip(size - len(found))
         return found
@@ -84,22 +88,22 @@ class StreamFile:
     def _skip(self, size: int) -> None:
         if size > 0:
             self.skipped += size
-            rest = len(self._block) - self._at
+            rest = self._have()
             if size > rest:
                 self._file.seek(size - rest, 1)
-            self._at = min(self._at + size, len(self._block))
+            self._at += min(size, rest)
 
     def _left(self) -> int:
         """Bytes from `_at` to the end of the file, now."""
         here = self._file.tell()
         end = self._file.seek(0, 2)
         self._file.seek(here)
-        return max(0, end - here) + len(self._block) - self._at
+        return max(0, end - here) + self._have()
 
     def _find_next(self) -> int:
         """Bytes from `_at` to the next packet of this trace, or to the end of the file."""
         here = self._file.tell()
-        window, start = self._block[self._at :], 0
+        window, start = bytes(self._block[self._at : self._end]), 0
         place = window.find(self._mark, 1)
         while place < 0:
             more = self._file.read(_BLOCK)
@@ -115,15 +119,23 @@ class StreamFile:
 
     def _fill(self, size: int) -> bool:
         """Have so many bytes from `_at` on in memory, if the file has them."""
-        have = len(self._block) - self._at
-        if have >= size:
+        if self._have() >= size:
             return True
-        parts = [self._block[self._at :]]
-        while have < size:
-            more = self._file.read(max(_BLOCK, size - have))
-            if not more:
-                break
-            parts.append(more)
-            have += len(more)
-        self._block, self._at = b"".join(parts), 0
-        return have >= size
+        rest = self._block[self._at : self._end]
+        if size > len(self._block):
+            size = min(size, self._left())  # no more memory than there is in the file
+            self._block = bytearray(max(_BLOCK, size))
+        self._block[: len(rest)] = rest
+        self._at, self._end = 0, len(rest)
+        with memoryview(self._block) as block:
+            while self._end < size:
+                with block[self._end :] as room:
+                    more = self._file.readinto(room)
+                if not more:
+                    break
+                self._end += more
+        return self._have() >= size
+
+    def _have(self) -> int:
+        """Bytes in memory from `_at` on."""
+        return self._end - self._at
