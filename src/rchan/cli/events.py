@@ -53,8 +53,9 @@ def add_to(subcommands: Any) -> None:
     parser.add_argument("source", metavar="NAME|DIR", help="a channel, or a trace directory")
     add_parent_to(parser)
     add = parser.add_argument
-    add("-e", "--event", metavar="PATTERN", action="append", help="only these, as of a shell")
-    add("--where", metavar="CONDITION", action="append", type=_condition, default=[])
+    add("-e", "--event", metavar="PATTERN", action="append", help="only types like this: 'req*'")
+    where = "FIELD=VALUE; also !=, <, >, <=, >="
+    add("--where", metavar="CONDITION", action="append", type=_condition, default=[], help=where)
     add("--since", metavar="TIME", type=_time, help="from here on")
     add("--until", metavar="TIME", type=_time, help="before this")
     add("--cpu", metavar="N", type=int, action="append", help="written on this CPU")
