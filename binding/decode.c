@@ -385,6 +385,11 @@ static void dealloc(PyObject *object)
         free_type(&self->types[i]);
     for (uint32_t i = 0; i < self->n_streams; i++)
         decode_stream_free(self->streams[i]);
+    while (self->spare) {
+        struct decode_packet *next = self->spare->next;
+        PyMem_Free(self->spare);
+        self->spare = next;
+    }
     PyMem_Free(self->types);
     PyMem_Free(self->streams);
     PyMem_Free(self->heap);

@@ -50,7 +50,7 @@ struct decode_packet {
     struct decode_packet *next;
     uint64_t begin, end; /* stamps */
     uint64_t sequence, discarded;
-    size_t length; /* of the content */
+    size_t length, room; /* of the content; of `data` */
     uint32_t events;
     bool finished, truncated;
     uint8_t data[];
@@ -85,6 +85,8 @@ struct bind_decoder {
     uint32_t n_types, room_types;
     struct decode_stream **streams; /* all, in the order of their ids */
     uint32_t n_streams, room_streams;
+    struct decode_packet *spare; /* memory of packets that were read, for the next ones */
+    uint32_t n_spare;
     struct decode_stream **heap; /* those with a next event, the earliest first */
     uint32_t n_heap;
     uint64_t newest; /* stamp, of what was given out */

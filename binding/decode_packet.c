@@ -4,7 +4,7 @@
 #include "../core/layout.h"
 #include "decode.h"
 
-enum { MAGIC_OTHER_ORDER = 0xc11ffcc1u, BITS = 8 };
+enum { MAGIC_OTHER_ORDER = 0xc11ffcc1u, BITS = 8, SPARE = 8, SPARE_ROOM = 1 << 20 };
 
 /* ---- fields ---- */
 
@@ -131,6 +131,33 @@ static enum decode_cause wrong_header(const struct bind_decoder *self,
     return header->timestamp_begin > header->timestamp_end ? DECODE_TIME : DECODE_CAUSES;
 }
 
+static struct decode_packet *packet_for(struct bind_decoder *self, size_t length)
+{
+    struct decode_packet *packet = self->spare;
+    if (packet) {
+        self->spare = packet->next;
+        self->n_spare--;
+        if (packet->room >= length)
+            return packet;
+        PyMem_Free(packet);
+    }
+    packet = PyMem_Malloc(sizeof *packet + length);
+    if (packet)
+        packet->room = length;
+    return packet;
+}
+
+static void packet_done(struct bind_decoder *self, struct decode_packet *packet)
+{
+    if (self->n_spare == SPARE || packet->room > SPARE_ROOM) {
+        PyMem_Free(packet);
+        return;
+    }
+    packet->next = self->spare;
+    self->spare = packet;
+    self->n_spare++;
+}
+
 bool decode_feed(struct bind_decoder *self, uint32_t id, const uint8_t *data, size_t length,
                  bool finished)
 {
@@ -152,7 +179,7 @@ bool decode_feed(struct bind_decoder *self, uint32_t id, const uint8_t *data, si
     size_t content = finished && header.content_size / BITS < length
                          ? (size_t)(header.content_size / BITS)
                          : length;
-    struct decode_packet *packet = PyMem_Malloc(sizeof *packet + content);
+    struct decode_packet *packet = packet_for(self, content);
     if (!packet)
         return PyErr_NoMemory() != NULL;
     *packet = (struct decode_packet){
@@ -162,6 +189,7 @@ bool decode_feed(struct bind_decoder *self, uint32_t id, const uint8_t *data, si
         .discarded = header.events_discarded,
         .events = finished ? header.events : 0,
         .length = content,
+        .room = packet->room,
         .finished = finished,
         .truncated = finished && header.content_size / BITS > length,
     };
@@ -248,7 +276,7 @@ static void close_packet(struct bind_decoder *self, struct decode_stream *stream
     if (!stream->first)
         stream->last = NULL;
     stream->at = NULL;
-    PyMem_Free(packet);
+    packet_done(self, packet);
 }
 
 /* The event at `at`, if there can be one. DECODE_CAUSES: fine. */
