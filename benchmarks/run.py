@@ -17,6 +17,7 @@ PROGRAMS = (
     "mount.py",
     "cli.py",
     "events.py",
+    "decode.py",
 )
 
 

@@ -23,7 +23,7 @@ struct bind_state {
     PyObject *errors; /* the module rchan.errors; NULL before set_errors */
     PyTypeObject *attachment, *bell, *books, *buffer, *channel, *hold, *memory, *reservation,
         *stream, *subbuf;
-    PyTypeObject *arena, *copy, *tap, *event, *span, *spans;
+    PyTypeObject *arena, *block, *copy, *decoder, *tap, *event, *span, *spans;
     struct bind_reservation *spare; /* memory of a dead one: reserve() allocates nothing */
     rchan_abytes spare_arena;       /* a dead arena's pages; its length is in the first word */
 };
@@ -39,6 +39,7 @@ int bind_books_ready(PyObject *module, struct bind_state *state);
 int bind_buffer_ready(PyObject *module, struct bind_state *state);
 int bind_channel_ready(PyObject *module, struct bind_state *state);
 int bind_copy_ready(PyObject *module, struct bind_state *state);
+int bind_decoder_ready(PyObject *module, struct bind_state *state);
 int bind_event_ready(PyObject *module, struct bind_state *state);
 int bind_event_span_ready(PyObject *module, struct bind_state *state);
 int bind_hold_ready(PyObject *module, struct bind_state *state);

@@ -117,11 +117,11 @@ static int module_exec(PyObject *module)
     return bind_arena_ready(module, state) || bind_attachment_ready(module, state) ||
            bind_bell_ready(module, state) || bind_books_ready(module, state) ||
            bind_buffer_ready(module, state) || bind_channel_ready(module, state) ||
-           bind_copy_ready(module, state) || bind_event_ready(module, state) ||
-           bind_event_span_ready(module, state) || bind_hold_ready(module, state) ||
-           bind_memory_ready(module, state) || bind_reservation_ready(module, state) ||
-           bind_subbuf_ready(module, state) || bind_stream_ready(module, state) ||
-           bind_tap_ready(module, state);
+           bind_copy_ready(module, state) || bind_decoder_ready(module, state) ||
+           bind_event_ready(module, state) || bind_event_span_ready(module, state) ||
+           bind_hold_ready(module, state) || bind_memory_ready(module, state) ||
+           bind_reservation_ready(module, state) || bind_subbuf_ready(module, state) ||
+           bind_stream_ready(module, state) || bind_tap_ready(module, state);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
@@ -131,6 +131,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->arena);
     Py_VISIT(state->attachment);
     Py_VISIT(state->bell);
+    Py_VISIT(state->block);
     Py_VISIT(state->books);
     Py_VISIT(state->buffer);
     Py_VISIT(state->channel);
@@ -138,6 +139,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->memory);
     Py_VISIT(state->reservation);
     Py_VISIT(state->copy);
+    Py_VISIT(state->decoder);
     Py_VISIT(state->event);
     Py_VISIT(state->span);
     Py_VISIT(state->spans);
@@ -156,6 +158,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->arena);
     Py_CLEAR(state->attachment);
     Py_CLEAR(state->bell);
+    Py_CLEAR(state->block);
     Py_CLEAR(state->books);
     Py_CLEAR(state->buffer);
     Py_CLEAR(state->channel);
@@ -163,6 +166,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->memory);
     Py_CLEAR(state->reservation);
     Py_CLEAR(state->copy);
+    Py_CLEAR(state->decoder);
     Py_CLEAR(state->event);
     Py_CLEAR(state->span);
     Py_CLEAR(state->spans);

@@ -19,7 +19,7 @@ class Snapshot(Sequence[_core.SubbufCopy]):
     at the cut is here, or counted in `missed`: newer records took its place before it was copied.
     """
 
-    __slots__ = ("_copies", "books", "missed", "missed_by_cpu")
+    __slots__ = ("_clock", "_copies", "_metadata", "books", "missed", "missed_by_cpu")
 
     books: ChannelStats
     """The books at the very cut."""
@@ -29,13 +29,21 @@ class Snapshot(Sequence[_core.SubbufCopy]):
     """The same, by buffer."""
 
     def __init__(
-        self, copies: Iterable[_core.SubbufCopy], books: ChannelStats, missed: dict[int, Missed]
+        self,
+        copies: Iterable[_core.SubbufCopy],
+        books: ChannelStats,
+        missed: dict[int, Missed],
+        channel: _core.Channel | None = None,
     ) -> None:
-        """copies: in the order of each buffer. missed: by buffer."""
+        """copies: in the order of each buffer. missed: by buffer. channel: that they are of."""
         self._copies = sorted(copies, key=lambda copy: copy.first_ns)
         self.books = books
         self.missed = sum_missed(missed.values())
         self.missed_by_cpu = missed
+        # After the copies: so every event in them is described.
+        events = channel is not None and channel.events
+        self._clock = channel._clock if channel is not None and events else None
+        self._metadata = channel._metadata(0) if channel is not None and events else b""
 
     @overload
     def __getitem__(self, index: int) -> _core.SubbufCopy: ...
@@ -91,4 +99,4 @@ def take_snapshot(
     arena = _core.Arena(sum(tap.left for tap in taps.values()), into)
     copies: list[_core.SubbufCopy] = []
     missed = {index: _copy(tap, arena, copies) for index, tap in taps.items()}
-    return Snapshot(copies, ChannelStats(total, stats), missed)
+    return Snapshot(copies, ChannelStats(total, stats), missed, channel)

@@ -42,6 +42,10 @@ def check_start(start: str) -> Start:
     raise WrongType(f"start must be 'unread', 'oldest' or 'now', not {start!r}")
 
 
+def _deadline(timeout: float | None) -> float | None:
+    return None if timeout is None else monotonic() + timeout
+
+
 def _left(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, deadline - monotonic())
 
@@ -143,11 +147,31 @@ class Tap:
         return self
 
     def __next__(self) -> _core.SubbufCopy:
-        deadline, waited = self._deadline(), False
+        copy = self.take(self._timeout)
+        if copy is None:
+            raise StopIteration
+        return copy
+
+    @property
+    def ended(self) -> bool:
+        """Everything was delivered, and nothing can come any more."""
+        return self._ended
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds without a new copy after which an iteration ends; None: never."""
+        return self._timeout
+
+    def take(self, timeout: float | None = 0) -> _core.SubbufCopy | None:
+        """The next copy, after at most `timeout` seconds (None: any); None: none came, or `ended`.
+
+        Raises ChannelClosed, CorruptChannel.
+        """
+        deadline, waited = _deadline(timeout), False
         while (copy := self._look()) is None:
             left = _left(deadline)
             if self._ended or (waited and left == 0) or not self._sleep(left):
-                raise StopIteration
+                return None
             waited = True
         return copy
 
@@ -156,7 +180,7 @@ class Tap:
 
     async def __anext__(self) -> _core.SubbufCopy:
         """The same without holding up the event loop; can be cancelled, and misses nothing then."""
-        deadline, waited = self._deadline(), False
+        deadline, waited = _deadline(self._timeout), False
         while (copy := self._look()) is None:
             left = _left(deadline)
             if self._ended or (waited and left == 0) or not await self._sleep_async(deadline):
@@ -174,9 +198,6 @@ class Tap:
             copy = self.poll()
         self._ended_by = None if copy is not None else self._last
         return copy
-
-    def _deadline(self) -> float | None:
-        return None if self._timeout is None else monotonic() + self._timeout
 
     def _sleep(self, left: float | None) -> bool:
         """Until there may be something; False: time is up."""

@@ -87,6 +87,19 @@ def test_the_code_about_recording_runs(tmp_path):
     assert run_block(block, tmp_path) == "1000 0\n0 0 1000 b'record 0' 0\n[]\n"
 
 
+EXPORTS = (
+    "request 0 True\nrequest 1 True\nrequest 2 True\n[]\n",
+    "1000 ['time', 'cpu', 'pid', 'tid', 'user', 'path', 'seconds']\n",
+    "[('C', 'memory'), ('X', 'parse')]\n",
+)
+
+
+@pytest.mark.parametrize("number", range(len(EXPORTS)))
+def test_the_code_about_exports_runs(tmp_path, number):
+    assert len(blocks_of("docs/exports.md")) == len(EXPORTS)
+    assert run_block(blocks_of("docs/exports.md")[number], tmp_path) == EXPORTS[number]
+
+
 READING = (
     "1000 records read",
     "True in time order",

@@ -37,7 +37,7 @@ PACKAGE = (
     {"catalog", "events", "file", "relay"},
     {"__init__"},
     {"tracefile"},
-    {"mount", "recorder"},
+    {"export", "mount", "recorder"},
     {"cli"},
 )
 

@@ -25,6 +25,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "record": Entry("record", "record channels to files", takes_command=True),
     "verify": Entry("verify", "check recordings"),
     "merge": Entry("merge", "put recordings into one file by time"),
+    "events": Entry("events", "print events of a channel or a trace"),
+    "export": Entry("export", "write events for other tools"),
     "mount": Entry("mount", "show channels as files"),
     "umount": Entry("umount", "end a mount"),
     "top": Entry("top", "watch channels live"),

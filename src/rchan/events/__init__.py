@@ -2,8 +2,23 @@
 
 from rchan._core import Event, Span
 from rchan.events.clock import Anchor, Clock
+from rchan.events.reading import EventReader, read
+from rchan.events.record import EventRecord, Report
 from rchan.events.schema import EventSchema, Schemas
 from rchan.events.tracer import Tracer
 from rchan.events.types import FieldType
 
-__all__ = ["Anchor", "Clock", "Event", "EventSchema", "FieldType", "Schemas", "Span", "Tracer"]
+__all__ = [
+    "Anchor",
+    "Clock",
+    "Event",
+    "EventReader",
+    "EventRecord",
+    "EventSchema",
+    "FieldType",
+    "Report",
+    "Schemas",
+    "Span",
+    "Tracer",
+    "read",
+]
