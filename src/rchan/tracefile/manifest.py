@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from rchan.stats import Count, Stats
 from rchan.tracefile.errors import RecordingDamaged, RecordingNotFound
+from rchan.tracefile.shape import check
 
 FORMAT: Final = "rchan recording"
 VERSION: Final = 2
@@ -271,9 +272,10 @@ def from_json(text: bytes, directory: str) -> Recording:
 
 def _checked(recording: Recording) -> Recording:
     """The same, if all that is asked of it can be answered, and its files are beside it."""
+    check(recording)
     for file in recording.files:
         name = file.file
-        if not isinstance(name, str) or name in ("", "..") or Path(name).name != name:
+        if name in ("", "..") or "\0" in name or Path(name).name != name:
             raise ValueError(f"{name!r} is not the name of a file beside the manifest")
     recording.to_json()
     recording.summary()
