@@ -1,6 +1,7 @@
 """A recording of any bytes is refused as damaged, or answered (`make fuzz`: by coverage)."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -49,6 +50,25 @@ def test_any_bytes(data: bytes) -> None:
 def test_a_manifest_of_any_text(tmp_path: Path, text: bytes) -> None:
     fuzz_tracefile.store({**template(), MANIFEST: text}, tmp_path)
     with pytest.raises(tracefile.RecordingDamaged):
+        tracefile.load(tmp_path)
+    fuzz_tracefile.ask(tmp_path)
+
+
+@pytest.mark.parametrize("what", ["FIFO", "directory", "link", "huge"])
+def test_a_manifest_that_is_no_file_of_text(tmp_path: Path, what: str) -> None:
+    fuzz_tracefile.store(template(), tmp_path)
+    path = tmp_path / MANIFEST
+    path.rename(tmp_path / "elsewhere")
+    if what == "FIFO":
+        os.mkfifo(path)
+    elif what == "directory":
+        path.mkdir()
+    elif what == "link":
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        path.touch()
+        os.truncate(path, 1 << 40)
+    with pytest.raises(tracefile.RecordingDamaged, match=r"manifest\.json"):
         tracefile.load(tmp_path)
     fuzz_tracefile.ask(tmp_path)
 

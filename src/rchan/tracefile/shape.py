@@ -12,7 +12,8 @@ def check(value: Any, where: str = "") -> None:
 
     where: its name, for the message.
     """
-    for name, hint in _hints(type(value)).items():
+    kind: Any = type(value)
+    for name, hint in _hints(kind).items():
         _check(getattr(value, name), hint, f"{where}.{name}" if where else name)
 
 
