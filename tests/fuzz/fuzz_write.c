@@ -62,7 +62,7 @@ static void owners(struct session *session)
     struct rchan_channel *channel = session->ground->channel;
     uint32_t pids[4];
     rchan_owner_dead(channel, script_word(&session->script, channel));
-    ground_must(rchan_slots_alive(channel, pids, 4) <= RCHAN_MAX_SLOTS, "a number of slots");
+    ground_must(rchan_producers_alive(channel, pids, 4) <= RCHAN_MAX_SLOTS, "a number of slots");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -175,6 +175,8 @@ def test_recordings_are_ours_alone(channels: Path, tmp_path: Path) -> None:
     finally:
         os.umask(before)
     folder = tmp_path / "out"
-    assert stat.S_IMODE(folder.stat().st_mode) & 0o077 == 0
-    for path in folder.iterdir():
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
+    found = {str(path.relative_to(folder)): path.lstat() for path in folder.rglob("*")}
+    assert found.keys() >= {"app/app.0", "app/.rchan/app.0.index", "app/.rchan/manifest.json"}
+    for name, stats in {".": folder.lstat(), **found}.items():
+        wanted = 0o700 if stat.S_ISDIR(stats.st_mode) else 0o600
+        assert stat.S_IMODE(stats.st_mode) == wanted, name

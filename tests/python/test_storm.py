@@ -15,3 +15,5 @@ def test_a_short_storm() -> None:
     counted = json.loads(done.stdout)
     assert counted["kills"] >= 10
     assert counted["recorded"] > 100
+    assert counted["recorder_kills"] >= 1
+    assert counted["resumed"] >= 1, "nobody went on with the killed recorder's recording"

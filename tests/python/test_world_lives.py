@@ -184,8 +184,8 @@ def test_os_exit_loses_nothing(channel: rchan.Channel) -> None:
             channel.write(b"said")
         os._exit(0)
     os.waitpid(pid, 0)
-    assert rchan.RelayFile(channel.buffers[0]).read() == b"said" * 3
     assert channel.producers() == [os.getpid()]
+    assert rchan.RelayFile(channel.buffers[0]).read() == b"said" * 3
 
 
 @pytest.mark.parametrize("allocator", ["default", "debug", "malloc_debug"])

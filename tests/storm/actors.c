@@ -264,8 +264,8 @@ static void read_by_bell(struct work *work)
     }
     for (;;) {
         struct pollfd waiting = {.fd = bell.fd, .events = POLLIN};
-        rchan_bell_clear(&bell);
-        rchan_bell_arm(&bell);
+        if (!rchan_bell_rearm(&bell))
+            ledger_accuse(FAILED, "a reader's bell is not its own");
         if (!reader_round(work->channel, &work->random))
             poll(&waiting, 1, 5);
         beat(work->number);

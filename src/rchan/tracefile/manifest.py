@@ -3,19 +3,24 @@
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
+from errno import EINVAL
 from json import dumps, loads
-from os import getpid
+from os import O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, fstat, getpid
+from os import open as os_open
 from pathlib import Path
+from stat import S_ISREG
 from time import monotonic_ns, time_ns
 from typing import Any, Final, Literal
 
 from rchan.stats import Count, Stats
 from rchan.tracefile.errors import RecordingDamaged, RecordingNotFound
+from rchan.tracefile.shape import check
 
 FORMAT: Final = "rchan recording"
 VERSION: Final = 2
 OWN: Final = ".rchan"  # the directory beside the streams for all that is not a stream
 MANIFEST: Final = "manifest.json"
+_LONGEST: Final = 256 << 20  # bytes of a manifest: far above that of 4,096 buffers
 
 _NOTHING: Final = Count()
 
@@ -246,12 +251,22 @@ def load(directory: str | Path) -> Recording:
     """
     path = Path(directory, OWN, MANIFEST)
     try:
-        text = path.read_bytes()
+        text = _read(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RecordingNotFound(f"there is no recording in {str(directory)!r}") from error
     except OSError as error:
         raise RecordingDamaged(f"{path}: {error.strerror or error}") from error
     return from_json(text, str(directory))
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a regular file: a FIFO there would never end."""
+    fd = os_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+    with open(fd, "rb") as file:
+        found = fstat(fd)
+        if not S_ISREG(found.st_mode) or found.st_size > _LONGEST:
+            raise OSError(EINVAL, "no regular file of a manifest's size")
+        return file.read(_LONGEST)
 
 
 def from_json(text: bytes, directory: str) -> Recording:
@@ -271,9 +286,10 @@ def from_json(text: bytes, directory: str) -> Recording:
 
 def _checked(recording: Recording) -> Recording:
     """The same, if all that is asked of it can be answered, and its files are beside it."""
+    check(recording)
     for file in recording.files:
         name = file.file
-        if not isinstance(name, str) or name in ("", "..") or Path(name).name != name:
+        if name in ("", "..") or "\0" in name or Path(name).name != name:
             raise ValueError(f"{name!r} is not the name of a file beside the manifest")
     recording.to_json()
     recording.summary()
