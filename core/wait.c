@@ -99,7 +99,7 @@ bool rchan_wake_also(rchan_a64 *wake, bool (*also)(struct rchan_channel *),
                      struct rchan_channel *channel)
 {
     /* The news (finalized, a reset) before the look at who sleeps. */
-    /* news.fence: pairs with sleep.fence */
+    /* news.fence: pairs with sleep.fence, bells.fence */
     rchan_full_fence();
     uint64_t left = wake_round(wake);
     if (left && also && !also(channel))

@@ -9,20 +9,25 @@
 
 /* ---- the ledger: what everybody tried, and what came out ---- */
 
-enum { RACE_SEQS = 256, RACE_PARTIES = 4 };
+enum { RACE_SEQS = 256, RACE_PARTIES = 4, RACE_SUBBUF = 264 };
 
-/* What happened to a record, as far as its writer could say. */
-enum fate { FATE_OPEN, FATE_STORED, FATE_DROPPED };
+/* An event carries its record four times; two fit into a packet, as two records into a sub-buffer. */
+enum { EVENT_PAYLOAD = 4 * RECORD, EVENT_ID = 7 };
+
+/* What happened to a record, as far as its writer could say. REFUSED: nothing, the channel is for the
+ * other kind. */
+enum fate { FATE_OPEN, FATE_STORED, FATE_DROPPED, FATE_REFUSED, N_FATES };
 
 struct ledger {
     uint32_t attempts;
     uint8_t fate[RACE_SEQS], party[RACE_SEQS];
     uint8_t delivered[RACE_SEQS]; /* times, to those who consume */
     uint64_t n_delivered;
-    int64_t last[RACE_PARTIES]; /* seq delivered last, of each party */
-    bool unseen;                /* consumed without being looked at, or by one who died */
-    bool reset;                 /* somebody did one, or may have */
-    bool corrupt;               /* somebody was told so */
+    int64_t last[RACE_PARTIES];   /* seq delivered last, of each party */
+    bool unseen;                  /* consumed without being looked at, or by one who died */
+    bool reset;                   /* somebody did one, or may have */
+    bool corrupt;                 /* somebody was told so */
+    uint64_t appending, appended; /* pieces of metadata: begun, and there for good */
 };
 
 void ledger_clear(struct ledger *ledger);
@@ -30,13 +35,31 @@ uint64_t ledger_attempt(struct ledger *ledger, unsigned party, uint8_t *record);
 void ledger_fate(struct ledger *ledger, uint64_t seq, enum rchan_outcome outcome);
 /* Whole records that a consumer got. */
 void ledger_deliver(struct ledger *ledger, const uint8_t *bytes, uint64_t count);
+/* The same of a sub-buffer, `skipped` bytes of which were read before. */
+void ledger_deliver_subbuf(struct ledger *ledger, const struct rchan_subbuf *subbuf,
+                           const uint8_t *bytes);
+/* Of any bytes of an event channel: whatever events are whole in there, not looked at any further. */
+uint64_t ledger_find(const struct ledger *ledger, const uint8_t *bytes, uint64_t count,
+                     int64_t seqs[RACE_SEQS]);
+void ledger_deliver_part(struct ledger *ledger, const uint8_t *bytes, uint64_t count);
+/* Bytes that so many records, and the header before them, take in a sub-buffer. */
+uint64_t ledger_bytes(const struct rchan_channel *channel, uint64_t records);
+/* Metadata: piece by piece the same as a record of its number. Returns their number. */
+uint64_t metadata_check(const struct rchan_channel *channel);
 /* Read whatever is left, and look whether it all adds up. */
 void ledger_close(struct ledger *ledger, struct rchan_channel *channel, bool overwrite);
 
 /* ---- actors ---- */
 
-/* The word that an actor cannot do without. */
-enum { NEEDS_OWNER = 1, NEEDS_READER = 2, NEEDS_ALL_OWNERS = 4 };
+/* The word (or the lock) that an actor cannot do without; ONLY_: elsewhere it is refused. */
+enum {
+    NEEDS_OWNER = 1,
+    NEEDS_READER = 2,
+    NEEDS_ALL_OWNERS = 4,
+    NEEDS_METADATA = 16,
+    ONLY_PLAIN = 32,
+    ONLY_EVENTS = 64
+};
 
 /* What became of it. */
 enum {
@@ -61,6 +84,13 @@ struct actor {
     bool forks;
 };
 
+int act_event(struct party *party);
+int act_append(struct party *party);
+int act_record(struct party *party);
+int act_bell(struct party *party);
+int outcome_of(enum rchan_outcome outcome, bool elsewhere);
+int refusal(const struct rchan_error *error);
+
 extern const struct actor race_actors[];
 extern const unsigned n_race_actors;
 #define RACE_CHANNEL "race"
@@ -70,7 +100,7 @@ extern const unsigned n_race_actors;
 struct race_scene {
     const char *name;
     uint32_t n_subbufs;
-    bool overwrite;
+    bool overwrite, events;
     bool own, unnamed, absent; /* a channel for each run; buffer-only; none at all */
     bool obstacle;             /* a file is in the way of the first buffer's */
     uint32_t records, reads;   /* written, and of those read, before */

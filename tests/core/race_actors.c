@@ -23,14 +23,14 @@ static uint64_t written_to(struct rchan_channel *channel, uint32_t index)
                                                                           : 0;
 }
 
-static int outcome_of(enum rchan_outcome outcome, bool elsewhere)
+int outcome_of(enum rchan_outcome outcome, bool elsewhere)
 {
     if (outcome == RCHAN_STORED)
         return elsewhere ? SPILLED : DID;
     return outcome == RCHAN_DROPPED_CONTENDED ? BUSY : NOT;
 }
 
-static int refusal(const struct rchan_error *error)
+int refusal(const struct rchan_error *error)
 {
     return error->failure == RCHAN_FAIL_BUSY ? BUSY : NOT;
 }
@@ -134,16 +134,20 @@ static int act_reset(struct party *party)
 
 static int act_read(struct party *party)
 {
-    uint8_t bytes[RECORD * 3];
-    int64_t count = rchan_read(buffer_of(party), bytes, sizeof bytes);
-    if (count > 0)
+    uint8_t bytes[RACE_SUBBUF];
+    bool events = party->channel->packet_header;
+    party->ledger->unseen |= events;
+    int64_t count = rchan_read(buffer_of(party), bytes, events ? sizeof bytes : 3 * RECORD);
+    if (count > 0 && events)
+        ledger_deliver_part(party->ledger, bytes, (uint64_t)count);
+    else if (count > 0)
         ledger_deliver(party->ledger, bytes, (uint64_t)count);
     return result_of(count);
 }
 
 static int act_take(struct party *party)
 {
-    uint8_t bytes[256];
+    uint8_t bytes[RACE_SUBBUF];
     struct rchan_subbuf subbuf;
     int result = rchan_subbuf_take(buffer_of(party), &subbuf);
     if (result != 1)
@@ -151,11 +155,11 @@ static int act_take(struct party *party)
     REQUIRE(subbuf.length <= sizeof bytes);
     rchan_copy_racing(bytes, subbuf.data, subbuf.length);
     bool whole = rchan_subbuf_whole(&subbuf);
-    uint64_t length = subbuf.length, records = subbuf.records, skipped = subbuf.skipped;
+    struct rchan_subbuf taken = subbuf;
     if (whole) {
-        CHECK_EQ(records * RECORD, length + skipped);
+        CHECK_EQ(ledger_bytes(party->channel, taken.records), taken.length + taken.skipped);
         CHECK(rchan_subbuf_give_back(&subbuf, UINT64_MAX));
-        ledger_deliver(party->ledger, bytes, length);
+        ledger_deliver_subbuf(party->ledger, &taken, bytes);
     } else {
         rchan_subbuf_put_down(&subbuf);
     }
@@ -238,19 +242,26 @@ static int act_sleep(struct party *party)
 static uint64_t check_copy(const struct party *party, const struct rchan_copy *copy,
                            const uint8_t *bytes, uint8_t *seen)
 {
-    CHECK_EQ(copy->records * RECORD, copy->length);
-    for (uint64_t at = 0; at + RECORD <= copy->length; at += RECORD) {
-        int64_t seq = record_seq(bytes + at);
-        if (CHECK(seq >= 0 && seq < party->ledger->attempts))
-            CHECK(!seen[seq]++ && party->ledger->fate[seq] != FATE_DROPPED);
+    int64_t seqs[RACE_SEQS];
+    uint64_t found = 0;
+    if (party->channel->packet_header) {
+        found = ledger_find(party->ledger, bytes, copy->length, seqs);
+        CHECK(found == copy->records || (party->ledger->unseen && found < copy->records));
+    } else {
+        CHECK_EQ(copy->records * RECORD, copy->length);
+        for (; found * RECORD < copy->length; found++)
+            seqs[found] = record_seq(bytes + found * RECORD);
     }
+    for (uint64_t i = 0; i < found; i++)
+        if (CHECK(seqs[i] >= 0 && seqs[i] < party->ledger->attempts))
+            CHECK(!seen[seqs[i]]++ && party->ledger->fate[seqs[i]] < FATE_DROPPED);
     return copy->records + copy->missed.records;
 }
 
 /* All there is for it; returns the records delivered and missed. */
 static uint64_t tap_all(const struct party *party, struct rchan_tap *tap, int *result)
 {
-    uint8_t seen[RACE_SEQS] = {0}, bytes[256];
+    uint8_t seen[RACE_SEQS] = {0}, bytes[RACE_SUBBUF];
     struct rchan_copy copy;
     uint64_t records = 0;
     int looked;
@@ -371,28 +382,17 @@ static int act_late(struct party *party)
                : DID;
 }
 
-static int act_bell(struct party *party)
-{
-    struct rchan_bell bell;
-    struct rchan_error error = {0};
-    if (rchan_bell_open(party->channel, &bell, &error))
-        return refusal(&error);
-    CHECK(rchan_bell_rearm(&bell));
-    rchan_bell_close(&bell);
-    return DID;
-}
-
 static int act_fork(struct party *party)
 {
     return fork_and(act_write, party);
 }
 
 const struct actor race_actors[] = {
-    {"write", NEEDS_OWNER, false, act_write, false, false},
-    {"write and wake", NEEDS_OWNER, false, act_write_and_wake, false, false},
-    {"write too big", NEEDS_OWNER, false, act_too_big, false, false},
-    {"reserve, commit", NEEDS_OWNER, false, act_reserve, false, false},
-    {"reserve, abort", NEEDS_OWNER, false, act_abort, false, false},
+    {"write", NEEDS_OWNER | ONLY_PLAIN, false, act_write, false, false},
+    {"write and wake", NEEDS_OWNER | ONLY_PLAIN, false, act_write_and_wake, false, false},
+    {"write too big", NEEDS_OWNER | ONLY_PLAIN, false, act_too_big, false, false},
+    {"reserve, commit", NEEDS_OWNER | ONLY_PLAIN, false, act_reserve, false, false},
+    {"reserve, abort", NEEDS_OWNER | ONLY_PLAIN, false, act_abort, false, false},
     {"flush", NEEDS_OWNER, false, act_flush, false, false},
     {"finish", NEEDS_OWNER, false, act_finish, false, false},
     {"reset", NEEDS_OWNER | NEEDS_READER, false, act_reset, false, false},
@@ -416,6 +416,9 @@ const struct actor race_actors[] = {
     {"close", 0, true, act_close, false, false},
     {"remove", 0, true, act_remove, true, true},
     {"bell", 0, true, act_bell, false, false},
-    {"fork, write", NEEDS_OWNER, true, act_fork, false, true},
+    {"fork, write", NEEDS_OWNER | ONLY_PLAIN, true, act_fork, false, true},
+    {"write event", NEEDS_OWNER | ONLY_EVENTS, false, act_event, false, false},
+    {"append metadata", NEEDS_METADATA, false, act_append, false, false},
+    {"record", NEEDS_READER, false, act_record, false, false},
 };
 const unsigned n_race_actors = sizeof race_actors / sizeof race_actors[0];

@@ -64,7 +64,9 @@ static void kill_here(const char *point)
 /* Nobody waits for the dead; who finds a reset half done may be told once to come again. */
 static void survive(struct party *party)
 {
-    static const char *const names[] = {"write", "read", "recorder", "tap", "snapshot", "books"};
+    static const char *const names[] = {"write",    "read",  "recorder",    "tap",
+                                        "snapshot", "books", "write event", "append metadata",
+                                        "record"};
     for (unsigned n = 0; n < sizeof names / sizeof names[0]; n++)
         for (unsigned i = 0; i < n_race_actors; i++) {
             if (strcmp(race_actors[i].name, names[n]) != 0)

@@ -15,10 +15,10 @@
 #include "testpoint.h"
 #include "wait.h"
 
-enum { SUBBUF_SIZE = 40, POOLS = 4, GHOST = 3, ANNOUNCE = RCHAN_GATE_ANNOUNCE | 1 << 8 };
+enum { SUBBUF_SIZE = 40, POOLS = 8, GHOST = 3, ANNOUNCE = RCHAN_GATE_ANNOUNCE | 1 << 8 };
 
 /* Indexes into race_actors[] of those that have died before. */
-enum { WRITER = 0, RESETTER = 7, READER = 8 };
+enum { WRITER = 0, RESETTER = 7, READER = 8, EVENT_WRITER = 29 };
 
 const struct race_scene race_scenes[] = {
     {"one record", .n_subbufs = 3, .records = 1},
@@ -55,6 +55,22 @@ const struct race_scene race_scenes[] = {
     {"name taken", .n_subbufs = 3, .records = 3, .unnamed = true, .obstacle = true,
      .stopped = "late setup"},
     {"no channel", .n_subbufs = 3, .absent = true, .stopped = "create"},
+    {"events, one", .n_subbufs = 3, .events = true, .records = 1},
+    {"events, packet full", .n_subbufs = 3, .events = true, .records = 2},
+    {"events, full", .n_subbufs = 3, .events = true, .records = 6},
+    {"events, overwrite, full", .n_subbufs = 3, .overwrite = true, .events = true, .records = 6},
+    {"events, died at the end of a packet", .n_subbufs = 3, .events = true, .records = 2,
+     .ghost = "packet: finished", .ghost_actor = EVENT_WRITER},
+    {"events, died beginning a packet", .n_subbufs = 3, .overwrite = true, .events = true,
+     .records = 6, .ghost = "packet: begun", .ghost_actor = EVENT_WRITER},
+    {"events, died in a reset", .n_subbufs = 3, .events = true, .records = 5,
+     .ghost = "reset: accounts stored", .ghost_actor = RESETTER},
+    {"events, a file, one", .n_subbufs = 3, .events = true, .records = 1, .own = true,
+     .stopped = "write event"},
+    {"events, a file, packet full", .n_subbufs = 3, .events = true, .records = 2, .own = true,
+     .stopped = "write event"},
+    {"events, buffer-only", .n_subbufs = 3, .events = true, .records = 2, .unnamed = true,
+     .stopped = "write event"},
 };
 const unsigned n_race_scenes = sizeof race_scenes / sizeof race_scenes[0];
 
@@ -69,7 +85,10 @@ static struct ledger *shared_ledger;
 
 static struct rchan_options options_for(const struct race_scene *scene, const char *base)
 {
-    struct rchan_options options = fixture_options(base, SUBBUF_SIZE, scene->n_subbufs);
+    struct rchan_options options =
+        fixture_options(base, scene->events ? RACE_SUBBUF : SUBBUF_SIZE, scene->n_subbufs);
+    options.stamp_clock = scene->events ? RCHAN_STAMP_MONOTONIC : RCHAN_STAMP_NONE;
+    options.stamp_frequency = 1000000000;
     options.overwrite = scene->overwrite;
     options.owner_wait_us = 1;
     return options;
@@ -90,7 +109,7 @@ static void pool_make(struct pool *pool, const struct race_scene *scene, const c
 static struct pool *pool_for(const struct race_scene *scene)
 {
     char base[8];
-    unsigned index = (scene->n_subbufs > 1) * 2 + scene->overwrite;
+    unsigned index = scene->events * 4 + (scene->n_subbufs > 1) * 2 + scene->overwrite;
     snprintf(base, sizeof base, "pool%u.", index);
     if (!pools[index].first)
         pool_make(&pools[index], scene, base);
@@ -117,6 +136,11 @@ void stages_end(void)
     shared_ledger = NULL;
 }
 
+static uint32_t no_gate(const struct rchan_channel *channel)
+{
+    return channel->packet_header ? RCHAN_GATE_PACKETS : 0;
+}
+
 /* As if it had just been made. */
 static void pool_renew(struct pool *pool)
 {
@@ -125,7 +149,8 @@ static void pool_renew(struct pool *pool)
     memset((void *)block, 0, pool->first->block_size);
     memset(pool->first->buffers[0].map, 0, pool->first->alloc_size);
     rchan_store(&block->file_identity, pool->identity);
-    rchan_store(&pool->first->header->gate, 0);
+    rchan_store(&pool->first->header->gate, no_gate(pool->first));
+    rchan_store(&pool->first->header->metadata_length, 0);
     rchan_store(&pool->first->header->wake, 0);
     for (int i = 0; i < 3; i++)
         all[i]->buffers[0].cached_subbuf = NULL;
@@ -171,18 +196,17 @@ struct rchan_channel *stage_channel(const struct stage *stage)
 
 static void fill(const struct stage *stage)
 {
-    uint8_t record[RECORD], bytes[RECORD * 16];
+    uint8_t bytes[RECORD * 16];
     struct rchan_channel *channel = stage->first.channel;
-    for (uint32_t i = 0; i < stage->scene->records; i++) {
-        uint64_t seq = ledger_attempt(stage->ledger, 0, record);
-        ledger_fate(stage->ledger, seq, rchan_write(channel, 0, record, RECORD));
-    }
+    struct party filler = {channel, stage->ledger, 0};
+    for (uint32_t i = 0; i < stage->scene->records; i++)
+        CHECK_EQ(race_actors[stage->scene->events ? EVENT_WRITER : WRITER].act(&filler), DID);
     if (stage->scene->reads) {
         int64_t count =
             rchan_read(&channel->buffers[0], bytes, stage->scene->reads * (uint64_t)RECORD);
         ledger_deliver(stage->ledger, bytes, (uint64_t)count);
     }
-    rchan_store(&channel->header->gate, stage->scene->gate);
+    rchan_store(&channel->header->gate, no_gate(channel) | stage->scene->gate);
 }
 
 static void fall_asleep(struct stage *stage)
@@ -225,7 +249,7 @@ static void set_own(struct stage *stage)
     struct rchan_error error = {0};
     const struct race_scene *scene = stage->scene;
     struct rchan_options options = options_for(scene, scene->unnamed ? NULL : RACE_CHANNEL);
-    options.n_buffers = 2;
+    options.n_buffers = scene->events ? 1 : 2; /* an event's buffer is that of the CPU it is on */
     if (scene->obstacle) {
         int directory = open(fixture_directory(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         int file = openat(directory, RACE_CHANNEL "0", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);

@@ -5,7 +5,8 @@
 
 #include "race.h"
 
-enum { MOST_POINTS = 160, MOST_ACTORS = 32, HELD_NOTHING = 8 };
+enum { MOST_POINTS = 160, MOST_ACTORS = 40, HELD_NOTHING = 8 };
+enum { WORDS = NEEDS_OWNER | NEEDS_READER | NEEDS_METADATA };
 
 static struct row {
     char point[64];
@@ -37,7 +38,7 @@ void table_note(const char *point, unsigned actor, int outcome, unsigned held, b
     row->outcomes[actor] |= (uint8_t)outcome;
     row->forbidden[actor] |= forbidden;
     if (outcome)
-        row->held |= held & (NEEDS_OWNER | NEEDS_READER) ? held : HELD_NOTHING;
+        row->held |= held & WORDS ? held : HELD_NOTHING;
 }
 
 void table_killed(const char *point, bool forbidden)
@@ -85,7 +86,8 @@ static void print_head(FILE *to)
         "buffer-only channels) as another thread.\nThen the first goes on. What came out, over "
         "all scenes of `tests/core/race_stage.c`:\n\n"
         "- `+` did what it is for\n"
-        "- `-` had nothing to do: empty, full, closed, too big, there already, or not there\n"
+        "- `-` had nothing to do: empty, full, closed, too big, there already, not there, or a "
+        "channel\n  for the other kind of records\n"
         "- `b` was told that somebody holds the word it needs, and went on at once (dropped and "
         "counted; or EAGAIN, EBUSY)\n"
         "- `s` its record went into another buffer\n"
@@ -93,9 +95,9 @@ static void print_head(FILE *to)
         "a "
         "word had by\n  two; unread bytes overwritten in no-overwrite mode; a sleeper not woken; a "
         "wait for nobody, or without\n  end; a file, slot or name left behind.\n\n"
-        "held: the words of the buffer that were held there by living ones (o owner, r reader, "
-        "`.` none). killed:\nthe process dies there, and writer, reader, recorder, tap and "
-        "snapshot go on; `ok`: nothing FORBIDDEN.\n\n");
+        "held: what was held there by living ones (o owner word, r reader word, m the lock of the "
+        "metadata,\n`.` nothing). killed: the process dies there, and writers, readers, recorders, "
+        "tap, snapshot and\nmetadata go on; `ok`: nothing FORBIDDEN.\n\n");
     for (unsigned i = 0; i < n_race_actors; i++)
         fprintf(to, "%u. %s%s", i + 1, race_actors[i].name, i + 1 < n_race_actors ? "\n" : "\n\n");
 }
@@ -121,8 +123,9 @@ static void print_table(FILE *to)
         fprintf(to, "---|");
     fprintf(to, "---|\n");
     for (unsigned r = 0; r < n_rows; r++) {
-        fprintf(to, "| `%s` | %s%s%s |", rows[r].point, rows[r].held & NEEDS_OWNER ? "o" : "",
-                rows[r].held & NEEDS_READER ? "r" : "", rows[r].held & HELD_NOTHING ? "." : "");
+        fprintf(to, "| `%s` | %s%s%s%s |", rows[r].point, rows[r].held & NEEDS_OWNER ? "o" : "",
+                rows[r].held & NEEDS_READER ? "r" : "", rows[r].held & NEEDS_METADATA ? "m" : "",
+                rows[r].held & HELD_NOTHING ? "." : "");
         for (unsigned i = 0; i < n_race_actors; i++)
             print_cell(to, rows[r].outcomes[i], rows[r].forbidden[i]);
         fprintf(to, " %s |\n", rows[r].killed_forbidden ? "FORBIDDEN" : "ok");

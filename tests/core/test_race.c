@@ -69,6 +69,14 @@ static unsigned held_by_living(struct rchan_channel *channel)
     return held;
 }
 
+/* What it needs of this channel, to which words are held there. */
+static unsigned needs_of(const struct actor *actor, const struct rchan_channel *channel)
+{
+    unsigned kind = channel && channel->packet_header ? ONLY_EVENTS : ONLY_PLAIN;
+    unsigned only = actor->needs & (ONLY_EVENTS | ONLY_PLAIN);
+    return only && only != kind ? 0 : actor->needs & ~only;
+}
+
 static bool in_reset(struct rchan_channel *channel)
 {
     return rchan_load(&channel->buffers[0].block->resetting) & 1;
@@ -96,12 +104,13 @@ static void other_acts(const char *point)
              race_actors[turn.stopped].name, point, turn.target, actor->name,
              turn.stage.scene->name);
     held = channel ? held_by_living(channel) : 0;
+    held |= strncmp(point, "metadata:", 9) ? 0 : NEEDS_METADATA;
     int outcome = NOT;
     if (second->channel || actor->by_name)
         outcome = actor->act(second);
     if (turn.stage.first.channel) /* while its files have names */
         rchan_channel_refresh(turn.stage.first.channel);
-    CHECK(outcome_allowed(actor->needs, held, reset, outcome));
+    CHECK(outcome_allowed(needs_of(actor, channel), held, reset, outcome));
     turn.point = point;
     table_note(point, turn.other, outcome, held, failures != check_failures);
 }
