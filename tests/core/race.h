@@ -23,8 +23,10 @@ struct ledger {
     uint8_t fate[RACE_SEQS], party[RACE_SEQS];
     uint8_t delivered[RACE_SEQS]; /* times, to those who consume */
     uint64_t n_delivered;
-    int64_t last[RACE_PARTIES];   /* seq delivered last, of each party */
-    bool unseen;                  /* consumed without being looked at, or by one who died */
+    int64_t last[RACE_PARTIES]; /* seq delivered last, of each party */
+    bool unseen;                /* consumed without being looked at, or by one who died */
+    bool
+        undone; /* consumed for somebody who may have refused it: then what it made room for stays */
     bool reset;                   /* somebody did one, or may have */
     bool corrupt;                 /* somebody was told so */
     uint64_t appending, appended; /* pieces of metadata: begun, and there for good */
@@ -87,6 +89,8 @@ struct actor {
 int act_event(struct party *party);
 int act_append(struct party *party);
 int act_record(struct party *party);
+int act_hand_on(struct party *party);
+int act_hand_on_refused(struct party *party);
 int act_bell(struct party *party);
 int outcome_of(enum rchan_outcome outcome, bool elsewhere);
 int refusal(const struct rchan_error *error);

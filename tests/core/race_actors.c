@@ -420,5 +420,7 @@ const struct actor race_actors[] = {
     {"write event", NEEDS_OWNER | ONLY_EVENTS, false, act_event, false, false},
     {"append metadata", NEEDS_METADATA, false, act_append, false, false},
     {"record", NEEDS_READER, false, act_record, false, false},
+    {"read for another", NEEDS_READER, false, act_hand_on, false, false},
+    {"read, refused", NEEDS_READER, false, act_hand_on_refused, false, false},
 };
 const unsigned n_race_actors = sizeof race_actors / sizeof race_actors[0];

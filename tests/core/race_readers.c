@@ -1,9 +1,11 @@
 /* Readers that record, and those that wait with a bell. */
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "consume.h"
 #include "race.h"
 #include "stream.h"
 
@@ -44,6 +46,40 @@ int act_record(struct party *party)
     close(stream.data_fd);
     close(stream.index_fd);
     return stream.subbufs ? DID : drained == RCHAN_DRAINED_BUSY ? BUSY : NOT;
+}
+
+/* ---- a read for somebody else ---- */
+
+/* As much as `act_read`; refused: the bytes are unread again. */
+static int hand_on(struct party *party, bool accepted)
+{
+    uint8_t bytes[RACE_SUBBUF];
+    struct rchan_hold hold = {.copy = bytes};
+    struct rchan_buffer *buffer = &party->channel->buffers[0];
+    bool events = party->channel->packet_header;
+    party->ledger->undone = true;
+    uint64_t most = events ? sizeof bytes : 3 * RECORD;
+    int64_t count = rchan_hold(buffer, most, party->channel->owner_wait_us, &hold);
+    if (count <= 0)
+        return count == -EAGAIN ? BUSY : NOT;
+    CHECK_EQ(hold.n_parts, 1);
+    party->ledger->unseen |= events;
+    if (accepted && events)
+        ledger_deliver_part(party->ledger, bytes, (uint64_t)count);
+    else if (accepted)
+        ledger_deliver(party->ledger, bytes, (uint64_t)count);
+    rchan_hold_end(&hold, accepted);
+    return DID;
+}
+
+int act_hand_on(struct party *party)
+{
+    return hand_on(party, true);
+}
+
+int act_hand_on_refused(struct party *party)
+{
+    return hand_on(party, false);
 }
 
 /* ---- a bell ---- */
