@@ -8,7 +8,7 @@ from .orders import CORE, Orders, read
 from .weak_protocol import HandOver, all_hand_overs, broken
 
 # docs/memory-model.md says why
-UNSEEN = {"poll.head", "poll.tail", "slot.check", "slot.store", "switch.tail"}
+UNSEEN = {"poll.head", "poll.tail", "slot.check", "slot.store", "switch.tail", "undo.tail"}
 
 TABLE = re.compile(r"^\| `([a-z_.]+)` \| (\w+) \| ([^|]*) \| ([^|]*) \|", re.MULTILINE)
 
