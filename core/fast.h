@@ -22,7 +22,7 @@ static inline struct rchan_buffer *rchan_fast_buffer(struct rchan_channel *chann
     /* buffer.mapped: pairs with buffer.map */
     if (rchan_unlikely(!ours || !rchan_load_acquire(&buffer->data)))
         return NULL;
-    /* write.take: pairs with word.give */
+    /* write.take: pairs with word.give, poll.owner */
     return rchan_likely(rchan_take_word(&buffer->block->owner, 0, ours)) ? buffer : NULL;
 }
 

@@ -127,13 +127,13 @@ enum rchan_take rchan_word_try(struct rchan_channel *channel, rchan_a64 *word, b
     uint64_t holder = rchan_load(word);
     if (!ours)
         return RCHAN_BUSY;
-    /* word.take: pairs with word.give, poll.fence */
+    /* word.take: pairs with word.give, poll.owner */
     if (!holder)
         return rchan_take_word(word, 0, ours) ? RCHAN_TAKEN : RCHAN_BUSY;
     if (!look_for_dead || !rchan_owner_dead(channel, holder))
         return RCHAN_BUSY;
     TESTPOINT("owner: dead");
-    /* word.takeover: pairs with word.give, owner.leave */
+    /* word.takeover: pairs with word.give, owner.leave, poll.owner */
     return rchan_take_word(word, holder, ours) ? RCHAN_TAKEN_OVER : RCHAN_BUSY;
 }
 
@@ -308,7 +308,7 @@ void rchan_note_reading(struct rchan_channel *channel)
     rchan_store(&channel->reads, 1);
     if (!slot || rchan_load(&channel->writes))
         return;
-    /* reads.noted: pairs with writes.fence */
+    /* reads.noted: pairs with writes.noted */
     rchan_set_bits(slot, RCHAN_SLOT_READS);
     if (rchan_load(&channel->writes)) /* another thread's first record came in between */
         rchan_clear_bits(slot, RCHAN_SLOT_READS);
@@ -318,8 +318,6 @@ void rchan_note_writing(struct rchan_channel *channel)
 {
     rchan_a64 *slot = own_slot(channel);
     rchan_store(&channel->writes, 1);
-    /* writes.fence: pairs with reads.noted */
-    rchan_full_fence();
-    if (slot)
+    if (slot) /* writes.noted: pairs with reads.noted */
         rchan_clear_bits(slot, RCHAN_SLOT_READS);
 }

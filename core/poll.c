@@ -33,12 +33,13 @@ bool rchan_buffer_finalized(const struct rchan_buffer *buffer)
         return true;
     if (!(rchan_load(&channel->header->gate) & RCHAN_GATE_FINALIZED))
         return false;
-    /* Who takes the owner word after that look finds the gate shut. */
-    /* poll.fence: pairs with word.take */
-    rchan_load_fence();
-    /* poll.owner: pairs with word.give */
-    uint64_t owner = rchan_load_acquire(&buffer->block->owner);
-    return !owner || rchan_owner_dead(channel, owner);
+    uint64_t owner = rchan_load(&buffer->block->owner);
+    if (owner && !rchan_owner_dead(channel, owner))
+        return false;
+    /* Swapped for itself: who takes it after that finds the gate shut. A look alone would not do: a
+     * writer that is just taking it may have looked at the gate before. */
+    /* poll.owner: pairs with word.give, write.take, word.take, word.takeover */
+    return rchan_swap_word(&buffer->block->owner, owner, owner);
 }
 
 uint32_t rchan_poll(const struct rchan_buffer *buffer)

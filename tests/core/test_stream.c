@@ -50,6 +50,12 @@ static struct rchan_stream stream_of(int data_fd, int index_fd)
     return (struct rchan_stream){.data_fd = data_fd, .index_fd = index_fd, .checked = true};
 }
 
+static void close_files(const struct rchan_stream *stream)
+{
+    close(stream->data_fd);
+    close(stream->index_fd);
+}
+
 TEST(sub_buffers_stand_one_behind_the_other)
 {
     struct rchan_channel *channel = fixture_channel("stream", 64, 4, false);
@@ -73,6 +79,7 @@ TEST(sub_buffers_stand_one_behind_the_other)
     }
     CHECK_EQ(fixture_books(&channel->buffers[0]).consumed_records, 3);
     fixture_close(channel);
+    close_files(&stream);
 }
 
 TEST(what_was_recorded_before_is_given_back_and_not_recorded_again)
@@ -87,6 +94,7 @@ TEST(what_was_recorded_before_is_given_back_and_not_recorded_again)
     CHECK_EQ(stream.subbufs, 1);
     CHECK_EQ(stream.last.seq, 1);
     fixture_close(channel);
+    close_files(&stream);
 }
 
 TEST(what_cannot_be_written_stays_in_the_channel)
@@ -108,5 +116,6 @@ TEST(what_cannot_be_written_stays_in_the_channel)
     CHECK_EQ(rchan_stream_drain(&stream, &channel->buffers[0], 9), RCHAN_DRAINED_FULL);
     CHECK_EQ(fixture_books(&channel->buffers[0]).readable_records, 1);
     fixture_close(channel);
+    close_files(&stream);
     close(bad);
 }

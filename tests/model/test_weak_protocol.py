@@ -5,7 +5,8 @@ import re
 import pytest
 
 from .orders import CORE, Orders, read
-from .weak_protocol import HandOver, all_hand_overs, broken
+from .weak import Fence, Load, Program
+from .weak_protocol import HandOver, all_hand_overs, broken, is_, last_record
 
 # docs/memory-model.md says why
 UNSEEN = {"poll.head", "poll.tail", "slot.check", "slot.store", "switch.tail", "undo.tail"}
@@ -34,3 +35,18 @@ def test_the_docs_have_every_mutation() -> None:
         assert row[2] == read()[label]
         assert (row[3].strip() == "-") == (label in UNSEEN)
         assert not row[3].strip() == row[4].strip() == "-" or f"`{label}`: " in text
+
+
+def test_a_look_at_the_owner_word_does_not_say_that_the_end_has_come() -> None:
+    """Why `poll.owner` is a swap: a writer that is taking it may have looked before."""
+    poller: Program = [
+        Load("shut", "gate"),
+        is_("shut", 1),
+        Fence("full"),
+        Load("owned", "owner", True),
+        is_("owned", 0),
+        Load("record", "bytes"),
+    ]
+    swapped = last_record(Orders(), "write.take", 0)
+    finalizer, _, writer = swapped.threads
+    assert swapped._replace(threads=[finalizer, poller, writer]).broken()

@@ -176,6 +176,85 @@ def no_lost_wakeup(o: Orders) -> HandOver:
     )
 
 
+def no_overlooked_bell(o: Orders) -> HandOver:
+    """A reader that arms its bell and a writer that finds no bell: not both."""
+    reader: Program = [
+        Store("bell", 1, o.release("bell.arm")),
+        ReadX("w", "wake", True),
+        WriteX("wake", lambda v: v["w"] + 1, True, ("w",)),
+        Fence(o.fence("bells.fence")),
+        Load("news", "head"),
+    ]
+    switcher: Program = [
+        Store("head", 1, o.release("switch.head")),
+        Fence(o.fence("news.fence")),
+        Load("bells", "wake"),
+    ]
+    return HandOver(
+        "bell overlooked", [reader, switcher], lambda v: v["news"] == 0 and v["bells"] == 0, {}
+    )
+
+
+def armed_before_noted(o: Orders) -> HandOver:
+    """Who finds in `wake` that there are bells finds the one that was armed before it was noted."""
+    reader: Program = [
+        Store("bell", 1, o.release("bell.arm")),
+        ReadX("w", "wake", True),
+        WriteX("wake", 1, True),
+    ]
+    ringer: Program = [
+        ReadX("found", "wake", o.acquire("wake.swap")),
+        is_("found", 1),
+        WriteX("wake", 2, o.release("wake.swap")),
+        Load("armed", "bell", o.acquire("bell.seen")),
+    ]
+    return HandOver("bell not seen armed", [reader, ringer], lambda v: v["armed"] == 0, {})
+
+
+def last_record(o: Orders, label: str, holder: int) -> HandOver:
+    """A reader that says that the end has come has seen the last record: a writer that takes the
+    owner word later finds the gate shut."""
+    finalizer: Program = [ReadX("g", "gate", True), WriteX("gate", 1, True)]
+    poller: Program = [
+        Load("shut", "gate"),
+        is_("shut", 1),
+        ReadX("owned", "owner", o.acquire("poll.owner")),
+        Guard(lambda v: v["owned"] in (0, holder), ("owned",)),
+        WriteX("owner", lambda v: v["owned"], o.release("poll.owner"), ("owned",)),
+        Load("record", "bytes"),
+    ]
+    writer: Program = [
+        *take(o, label, "owner", holder, 2),
+        Load("looked", "gate"),
+        is_("looked", 0),
+        Store("bytes", 1),
+        Store("owner", 0, o.release("word.give")),
+    ]
+    return HandOver(
+        f"{label} -> poll.owner",
+        [finalizer, poller, writer],
+        lambda v: v["record"] == 0,
+        {"owner": holder},
+    )
+
+
+def reads_and_writes(o: Orders) -> HandOver:
+    """A first read and a first record by two threads: not taken for one that only reads.
+    (The slot's word: 1 reads.)"""
+    reading: Program = [
+        ReadX("before", "slot", o.acquire("reads.noted")),
+        WriteX("slot", 1, o.release("reads.noted")),
+        Load("writes", "writes"),
+        is_("writes", 0),
+    ]
+    writing: Program = [
+        Store("writes", 1),
+        ReadX("old", "slot", o.acquire("writes.noted")),
+        WriteX("slot", 0, o.release("writes.noted")),
+    ]
+    return HandOver("reads.noted, writes.noted", [reading, writing], lambda v: v["slot"] == 1, {})
+
+
 def swapped(o: Orders, store: str, load: str) -> HandOver:
     """Published by a read-modify-write."""
     writer: Program = [
@@ -233,6 +312,8 @@ def all_hand_overs(o: Orders) -> list[HandOver]:
         ),
         *product(("channel.live", "channel.late", "channel.change"), ("channel.look",)),
         ("buffer.map", "buffer.mapped"),
+        ("bell.arm", "bell.seen"),
+        ("metadata.store", "metadata.read"),
         ("switch.started", "books.started"),
     ]
     return [
@@ -248,6 +329,11 @@ def all_hand_overs(o: Orders) -> list[HandOver]:
         *halves(o, "read.commit", "account.fence", "tap.tail", "unread.fence"),
         *halves(o, "drop.flip", "drop.fence", "drop.read", "dropped.fence"),
         no_lost_wakeup(o),
+        no_overlooked_bell(o),
+        armed_before_noted(o),
+        *(last_record(o, *had) for had in [("write.take", 0), ("word.take", 0),
+                                           ("word.takeover", DEAD)]),
+        reads_and_writes(o),
         swapped(o, "wake.swap", "wake.epoch"),
         swapped(o, "bit.set", "bit.look"),
         reset_not_read(o, "tap.fence", "tap.resetting"),
