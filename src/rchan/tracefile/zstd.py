@@ -32,7 +32,10 @@ def decompress(frame: bytes | memoryview, length: int) -> bytes:
     name, module = _module()
     try:
         if name == "zstandard":
+            # It would allocate whatever the frame says; -1: that says nothing.
+            if module.frame_content_size(frame) not in (-1, length):
+                return b""
             return bytes(module.ZstdDecompressor().decompress(frame, max_output_size=length))
         return bytes(module.ZstdDecompressor().decompress(frame, max_length=length))
-    except (module.ZstdError, ValueError, EOFError):
+    except (module.ZstdError, ValueError, EOFError, MemoryError):
         return b""
