@@ -34,6 +34,7 @@ PACKAGE = (
     {"snapshot"},
     {"channel"},
     {"catalog", "events", "file", "relay"},
+    {"clients"},
     {"__init__"},
     {"recorder"},
     {"cli"},

@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "tail": Entry("tail", "print the end of a channel, consuming nothing"),
     "snapshot": Entry("snapshot", "copy what is in a channel to a file, consuming nothing"),
     "record": Entry("record", "record a channel to files", takes_command=True),
+    "run": Entry("run", "run a Python program and record its logs", takes_command=True),
     "top": Entry("top", "watch channels live"),
     "flush": Entry("control", "finish the current sub-buffers, for readers to see"),
     "reset": Entry("control", "empty channels"),
