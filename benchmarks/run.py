@@ -14,6 +14,7 @@ PROGRAMS = (
     "snapshot.py",
     "cli.py",
     "events.py",
+    "logging_clients.py",
 )
 
 

@@ -13,6 +13,7 @@ def work(number):
 
 def fail(number):
     log.info("fail %d", number)
+    warnings.simplefilter("default")
     warnings.warn("careful", stacklevel=1)
     thread = threading.Thread(target=lambda: 1 / 0, name="dying")
     thread.start()

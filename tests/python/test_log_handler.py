@@ -134,8 +134,8 @@ def test_a_place_has_one_type_and_a_made_up_template_has_none(handler, log):
         ("%s", (1, 2), "values"),
         ("%s %s", (1,), "values"),
         ("%(a)s", ({"b": 1},), "KeyError"),
-        ("%y", (1,), ""),
-        ("%", (1,), ""),
+        ("%y", (1,), "unsupported format"),
+        ("%", (1,), "incomplete format"),
     ],
 )
 def test_arguments_that_do_not_fit(handler, log, capfd, template, args, note):
@@ -162,13 +162,14 @@ def test_a_repr_that_logs(handler, log):
     class Logging:
         def __repr__(self):
             log.info("asked for %r", self)
+            log.info("%*s", 3, self)
             return "Logging"
 
     for _ in range(3):
         log.info("%s", Logging())
-    assert len(lines(handler)) == 6
-    assert lines(handler)[1::2] == ["Logging"] * 3
-    assert all("Logging object at" in line for line in lines(handler)[::2])
+    assert lines(handler)[1::3] == ["%*s % <tuple>"] * 3
+    assert lines(handler)[2::3] == ["Logging"] * 3
+    assert all("Logging object at" in line for line in lines(handler)[::3])
 
 
 def test_huge_arguments_are_cut_and_marked(handler, log):

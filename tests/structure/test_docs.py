@@ -82,6 +82,11 @@ def test_the_code_about_events_runs(tmp_path, number):
     assert EVENTS[number] in run_block(blocks_of("docs/events.md")[number], tmp_path)
 
 
+def test_the_code_about_logging_runs(tmp_path):
+    (block,) = blocks_of("docs/logging.md")
+    assert run_block(block, tmp_path) == "3 records\n"
+
+
 READING = (
     "1000 records read",
     "True in time order",

@@ -9,7 +9,7 @@ from rchan.channel import Channel
 from rchan.clients import inherit
 from rchan.clients.quick import make_no_records_for
 from rchan.clients.records import N_PLAIN, PLAIN, Place, QuickRecord, place_of, use_quick_records
-from rchan.clients.render import exception_line, exception_text, rendered
+from rchan.clients.render import exception_line, exception_text, formatted, rendered
 from rchan.clients.sites import Constant, Emit, declare, type_of
 from rchan.clients.template import specs_of
 from rchan.errors import ChannelClosed, RchanError
@@ -57,7 +57,7 @@ class LogHandler(logging.Handler):
         channel, parent, geometry: as of `rchan.Tracer`; or a Tracer, which stays the caller's.
         level: of records, at least. limit: bytes of an argument's text, from 16 on; longer ones
         are cut and marked. quick: let `logging` make records by a quicker class with the same
-        attributes, and none where this handler is the only one to see them; False: leave it as it is.
+        attributes, and none where this handler alone would see them; False: leave it as it is.
 
         Raises what `rchan.Tracer` raises.
         """
@@ -143,11 +143,11 @@ class LogHandler(logging.Handler):
 
     def _emit_any(self, record: logging.LogRecord) -> None:
         place = place_of(record)
-        note = ""
         try:
-            template, given = self._message(record, place)
+            template, given, note = self._message(record, place)
         except (TypeError, ValueError, KeyError, OverflowError, RchanError) as error:
-            template, given, note = None, self._whole(record), exception_line(error)
+            template, given = None, self._whole(record)[1]
+            note = exception_line(error)
         more = self._more(record, note)
         thread = ("thread", types.text, str(record.threadName))
         declared = None
@@ -165,18 +165,18 @@ class LogHandler(logging.Handler):
         if declared is None:
             self._emit_generic(record, place, given, more)
 
-    def _message(self, record: logging.LogRecord, place: Place) -> tuple[str | None, Given]:
-        """The template, and the arguments as fields; None: the message itself is the field."""
+    def _message(self, record: logging.LogRecord, place: Place) -> tuple[str | None, Given, str]:
+        """The template, the arguments as fields, and "". None: the message itself is the field."""
         message: object = record.msg
         args: Any = record.args
         if not args or type(message) is not str:
-            return None, self._whole(record)
+            return self._whole(record)
         seen = self._templates.setdefault(place, set())
         specs = specs_of(message)
         if message not in seen and len(seen) >= _MOST_TEMPLATES:
             specs = None
         if specs is None or len(specs) > _MOST_ARGUMENTS:
-            return None, self._whole(record)
+            return self._whole(record)
         values: Any = args
         if any(spec.key is not None for spec in specs):
             values = tuple(args[spec.key] for spec in specs)
@@ -193,17 +193,15 @@ class LogHandler(logging.Handler):
                 _ = spec.bare % (value,)  # or it does not fit
                 given.append((f"arg{spec.suffix}", kind, value))
         seen.add(message)
-        return message, given
+        return message, given, ""
 
-    def _whole(self, record: logging.LogRecord) -> Given:
-        """The message as it is now, or what it would have been made of."""
+    def _whole(self, record: logging.LogRecord) -> tuple[None, Given, str]:
+        """The message as it is now, or what it would have been made of, and what is wrong."""
         message = record.msg if type(record.msg) is str else rendered("%s", record.msg)
+        note = ""
         if record.args:
-            try:
-                message = rendered_message(message, record.args)
-            except Exception:
-                message = f"{message} % {rendered('%r', record.args)}"
-        return [("message", self._text, message)]
+            message, note = formatted(message, record.args)
+        return None, [("message", self._text, message)], note
 
     def _more(self, record: logging.LogRecord, note: str) -> Given:
         """What else it has: extra attributes, an exception, a stack, our note."""
@@ -304,7 +302,7 @@ class LogHandler(logging.Handler):
                 error=self._text,
             ).emit
         if not given or given[0][0] != "message":
-            given = self._whole(record)
+            given = self._whole(record)[1]
         known = {name: value for name, _, value in more}
         extra = {name[6:]: value for name, value in known.items() if name.startswith("extra_")}
         self._generic(
@@ -340,11 +338,6 @@ def _again(kind: type[LogHandler], tracer: Tracer, level: int, limit: int) -> Lo
     handler = kind(tracer, level=level, limit=limit)
     handler._own = True
     return handler
-
-
-def rendered_message(template: str, args: Any) -> str:
-    """The message as the standard formatter makes it; raises what it raises."""
-    return str(template % args)
 
 
 def _render(render: tuple[str | None, ...], args: tuple[object, ...]) -> tuple[object, ...]:

@@ -23,7 +23,7 @@ def rendered(spec: str, value: object) -> str:
     try:
         return spec % (value,)
     except Exception as error:
-        return f"<{spec} of {type(value).__qualname__} raised {_name_of(error)}>"
+        return f"<{spec} of {type(value).__name__} raised {_name_of(error)}>"
     finally:
         _busy.on = False
 
@@ -33,6 +33,20 @@ def _name_of(error: BaseException) -> str:
         return f"{type(error).__qualname__}: {error}"[:200]
     except Exception:
         return type(error).__qualname__
+
+
+def formatted(template: str, args: Any) -> tuple[str, str]:
+    """`template % args`, and ""; or what it would have been made of, and why it was not."""
+    if _busy.on:
+        return f"{template} % <{type(args).__name__}>", "inside a value's own code"
+    _busy.on = True
+    try:
+        return str(template % args), ""
+    except Exception as error:
+        why = f"{type(error).__qualname__}: {_name_of(error).partition(': ')[2]}"
+    finally:
+        _busy.on = False
+    return f"{template} % {rendered('%r', args)}", why
 
 
 def exception_line(error: BaseException | None) -> str:
