@@ -11,8 +11,8 @@ from rchan.clients.quick import make_no_records_for
 from rchan.clients.records import N_PLAIN, PLAIN, Place, QuickRecord, place_of, use_quick_records
 from rchan.clients.render import exception_line, exception_text, formatted, rendered
 from rchan.clients.sites import Constant, Emit, declare, type_of
-from rchan.clients.template import specs_of
-from rchan.errors import ChannelClosed, RchanError
+from rchan.clients.template import GENERIC, specs_of
+from rchan.errors import ChannelBusy, ChannelClosed, RchanError
 from rchan.events import types
 from rchan.events.tracer import Tracer
 from rchan.events.types import FieldType
@@ -251,6 +251,8 @@ class LogHandler(logging.Handler):
                 made = declare(self._tracer, name, constants, fields)
         except ChannelClosed:
             raise
+        except ChannelBusy:  # another process registers: next time
+            return None
         except Exception:  # full, too long, names that no field can have, a place that is made up
             pass
         self._declared[key] = made
@@ -286,7 +288,7 @@ class LogHandler(logging.Handler):
         if self._generic is None:
             text = types.text
             self._generic = self._tracer.event(
-                "log",
+                GENERIC,
                 level=types.i32,
                 level_name=text,
                 logger=text,

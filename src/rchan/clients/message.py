@@ -11,7 +11,7 @@ _PREFIX: Final = "log:"
 
 def is_log(name: str) -> bool:
     """Is an event of this name a log record?"""
-    return name == "log" or name.startswith(_PREFIX)
+    return name.startswith(_PREFIX)
 
 
 def message_of(fields: Mapping[str, Any]) -> str:

@@ -139,7 +139,7 @@ class Processor:
         if self._generic is None:
             text = types.text(self._limit)
             self._generic = self._tracer.event(
-                "structlog", method=text, event=text, fields=text
+                "structlog-other", method=text, event=text, fields=text
             ).emit
         rest = {key: value for key, value in given.items() if key != "event"}
         self._generic(method, message, rendered("%r", rest))

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+GENERIC: Final = "log:other"
+"""The event type of log records that have none of their own."""
 _SPEC: Final = re.compile(r"%(?:\(([^()]*)\))?([-#0 +]*\d*(?:\.\d+)?)[hlL]?([diouxXeEfFgGcrsa])")
 _ESCAPED: Final = re.compile(r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})")
 _UNFIT: Final = re.compile("[\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
