@@ -3,7 +3,6 @@
 import contextlib
 import sys
 from collections.abc import Callable, Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -23,8 +22,8 @@ def when_imported(name: str, action: Action) -> None:
         sys.meta_path.insert(0, _Finder())
 
 
-class _Finder(MetaPathFinder):
-    """Finds nothing itself; lends a loader to what others find."""
+class _Finder:
+    """Finds nothing itself; lends a loader to what others find. (importlib.abc takes 7 ms.)"""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -36,12 +35,12 @@ class _Finder(MetaPathFinder):
             spec: ModuleSpec | None = None if find is None else find(fullname, path, target)
             if spec is not None:
                 if spec.loader is not None:
-                    spec.loader = _Loader(spec.loader)
+                    spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
                 return spec
         return None
 
 
-class _Loader(Loader):
+class _Loader:
     """The module's own loader, and then what was wanted."""
 
     def __init__(self, own: Any) -> None:

@@ -7,7 +7,6 @@ installs itself.
 
 import contextlib
 import logging
-import pickle
 import weakref
 from collections.abc import Callable
 from types import ModuleType
@@ -24,6 +23,8 @@ class _Carrier:
     """Is pickled as what is installed at that moment."""
 
     def __reduce__(self) -> tuple[Any, ...]:
+        import pickle  # noqa: PLC0415
+
         try:
             return _arrive, (pickle.dumps(_installed()),)
         except Exception:  # never a reason that a process does not start
@@ -47,6 +48,8 @@ def _installed() -> tuple[list[Any], list[Any]]:
 def _arrive(pickled: bytes) -> _Carrier:
     """In the child: whatever fails, the child goes on without."""
     with contextlib.suppress(Exception):
+        import pickle  # noqa: PLC0415
+
         loggers, others = pickle.loads(pickled)
         for name, level, propagate, handlers in loggers:
             logger = logging.getLogger("" if name == "root" else name)
