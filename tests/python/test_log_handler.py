@@ -273,6 +273,12 @@ def test_a_full_channel_counts(channels, capfd):
     handler.close()
 
 
+def test_a_limit_that_is_none(channels):
+    with pytest.raises(rchan.FieldError, match="from 16"):
+        rchan.LogHandler("app", limit=1)
+    assert list(channels.iterdir()) == []
+
+
 def test_pickled_by_name(handler):
     again = pickle.loads(pickle.dumps(handler))
     assert again.tracer.name == "app"

@@ -1,6 +1,7 @@
 """structlog's events as typed events."""
 
 import pickle
+import sys
 
 import pytest
 from clients_trace import logged
@@ -62,6 +63,13 @@ def test_whatever_is_logged(processor):
     assert found[1]["fields"] == "{'n': 1180591620717411303424}"
     assert found[2]["fields"] == "{'a b': 1}"
     assert len(found) == 4
+
+
+def test_without_structlog(channels, monkeypatch):
+    monkeypatch.setitem(sys.modules, "structlog", None)
+    with pytest.raises(rchan.Unsupported, match="pip install"):
+        Processor("app", last=True)
+    assert list(channels.iterdir()) == []
 
 
 def test_the_next_processor_gets_the_same(channels):

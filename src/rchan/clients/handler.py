@@ -59,15 +59,15 @@ class LogHandler(logging.Handler):
         are cut and marked. quick: let `logging` make records by a quicker class with the same
         attributes, and none where this handler alone would see them; False: leave it as it is.
 
-        Raises what `rchan.Tracer` raises.
+        Raises what `rchan.Tracer` raises, WrongType and FieldError (limit).
         """
         super().__init__(level)
+        self._text = types.text(limit)  # or it is no limit
         self._own = not isinstance(channel, Tracer)
         self._tracer = (
             channel if isinstance(channel, Tracer) else Tracer(channel, parent, **geometry)
         )
         self._limit = limit
-        self._text = types.text(limit)
         self._generic: Emit | None = None
         self._sites: dict[Any, Found] = {}
         self._declared: dict[Any, tuple[Emit, bytes] | None] = {}

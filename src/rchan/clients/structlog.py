@@ -8,7 +8,7 @@ from rchan.channel import Channel
 from rchan.clients.handler import LIMIT
 from rchan.clients.render import exception_line, exception_text, rendered
 from rchan.clients.sites import Constant, Emit, declare, type_of
-from rchan.errors import ChannelClosed, RchanError
+from rchan.errors import ChannelClosed, RchanError, Unsupported
 from rchan.events import types
 from rchan.events.tracer import Tracer
 from rchan.events.types import FieldType
@@ -44,7 +44,12 @@ class Processor:
         """
         self._drop: type[BaseException] | None = None
         if last:
-            from structlog import DropEvent  # noqa: PLC0415
+            try:
+                from structlog import DropEvent  # noqa: PLC0415
+            except ImportError:
+                raise Unsupported(
+                    "structlog is not installed: pip install 'rchan[structlog]'"
+                ) from None
 
             self._drop = DropEvent
         self._tracer = (
