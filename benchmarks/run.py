@@ -18,6 +18,7 @@ PROGRAMS = (
     "cli.py",
     "events.py",
     "decode.py",
+    "logging_clients.py",
 )
 
 

@@ -47,6 +47,7 @@ if _TYPE_CHECKING:
     from rchan.callbacks import Callbacks, IsGlobal
     from rchan.catalog import ChannelInfo, list, remove
     from rchan.channel import Channel, create, open
+    from rchan.clients import Installed, LogHandler, install
     from rchan.events import Tracer
     from rchan.events.types import (
         array,
@@ -92,6 +93,7 @@ _MODULES = {
     "callbacks": ("Callbacks", "IsGlobal"),
     "catalog": ("ChannelInfo", "list", "remove"),
     "channel": ("Channel", "create", "open"),
+    "clients": ("Installed", "LogHandler", "install"),
     "events": ("Tracer",),
     "events.types": (
         *("array", "bool", "bytes", "enum", "f32", "f64", "i8", "i16", "i32", "i64"),
@@ -150,7 +152,9 @@ __all__ = [
     "FieldError",
     "GeometryError",
     "IncompatibleChannel",
+    "Installed",
     "IsGlobal",
+    "LogHandler",
     "Lost",
     "Missed",
     "NoSpace",
@@ -188,6 +192,7 @@ __all__ = [
     "i16",
     "i32",
     "i64",
+    "install",
     "list",
     "open",
     "open_file",

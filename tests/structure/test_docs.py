@@ -100,6 +100,11 @@ def test_the_code_about_exports_runs(tmp_path, number):
     assert run_block(blocks_of("docs/exports.md")[number], tmp_path) == EXPORTS[number]
 
 
+def test_the_code_about_logging_runs(tmp_path):
+    (block,) = blocks_of("docs/logging.md")
+    assert run_block(block, tmp_path) == "3 records\n"
+
+
 READING = (
     "1000 records read",
     "True in time order",

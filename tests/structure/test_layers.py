@@ -35,6 +35,7 @@ PACKAGE = (
     {"snapshot"},
     {"channel"},
     {"catalog", "events", "file", "relay"},
+    {"clients"},
     {"__init__"},
     {"tracefile"},
     {"export", "mount", "recorder"},

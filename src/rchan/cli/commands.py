@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "tail": Entry("tail", "print the end of a channel, consuming nothing"),
     "snapshot": Entry("snapshot", "copy what is in a channel to a file, consuming nothing"),
     "record": Entry("record", "record channels to files", takes_command=True),
+    "run": Entry("run", "run a Python program and record its logs", takes_command=True),
     "verify": Entry("verify", "check recordings"),
     "merge": Entry("merge", "put recordings into one file by time"),
     "events": Entry("events", "print events of a channel or a trace"),

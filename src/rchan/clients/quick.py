@@ -1,0 +1,83 @@
+"""Loggers whose only handlers are LogHandlers make no record: it would be thrown away at once.
+
+`logging.Logger._log` is replaced by one that looks whether anybody else could see the record; if
+so, or if anything is unusual, the original goes on as ever.
+"""
+
+import logging
+import sys
+from typing import Any, Final
+
+from rchan.clients.records import PLACES, QuickRecord, place
+
+_Logger: Final = logging.Logger
+_stock: Final = _Logger._log
+_AS_EVER: Final = (_Logger.handle, _Logger.callHandlers, _Logger.makeRecord, _Logger.findCaller)
+_KINDS: Final = (logging.Logger, logging.RootLogger)
+_RECORDS: Final = (logging.LogRecord, QuickRecord)
+_SOURCE: Final = _stock.__code__.co_filename
+
+_kinds: set[type] = set()
+
+
+def _log(
+    self: logging.Logger,
+    level: int,
+    msg: object,
+    args: Any,
+    exc_info: Any = None,
+    extra: Any = None,
+    stack_info: bool = False,
+    stacklevel: int = 1,
+) -> None:
+    if (
+        exc_info is None
+        and extra is None
+        and not stack_info
+        and stacklevel == 1
+        and type(msg) is str
+        and not self.disabled
+    ):
+        handler = _only_handler(self, level)
+        if handler is not None:
+            frame = sys._getframe(2)
+            code = frame.f_code
+            while code.co_filename == _SOURCE and frame.f_back is not None:
+                frame = frame.f_back
+                code = frame.f_code
+            key = (code.co_filename, frame.f_lineno, level, self.name, code.co_name)
+            if handler.write(PLACES.get(key) or place(*key), msg, args):
+                return
+    _stock(self, level, msg, args, exc_info, extra, stack_info, stacklevel)
+
+
+def _only_handler(logger: logging.Logger, level: int) -> Any:
+    """The one handler that gets such a record of this logger, if it is ours; else None."""
+    kind = _Logger
+    if (
+        type(logger) not in _KINDS
+        or logger.filters
+        or logging._logRecordFactory not in _RECORDS  # type: ignore[attr-defined]
+        or (kind.handle, kind.callHandlers, kind.makeRecord, kind.findCaller) != _AS_EVER
+    ):
+        return None
+    only: Any = None
+    one: logging.Logger | None = logger
+    while one is not None:
+        for handler in one.handlers:
+            if level >= handler.level:
+                if only is not None or type(handler) not in _kinds or handler.filters:
+                    return None
+                only = handler
+        one = one.parent if one.propagate else None
+    return only
+
+
+def make_no_records_for(kind: type[logging.Handler]) -> None:
+    """From now on, loggers whose only handler is exactly of this kind use its `write`."""
+    _kinds.add(kind)
+    stock = all(method.__code__.co_filename == _SOURCE for method in (_stock, *_AS_EVER))
+    if stock and _Logger._log is _stock:  # else somebody else has changed them, and is to see all
+        # The caller of a logger is the first frame that is not of logging's own file.
+        _log.__code__ = _log.__code__.replace(co_filename=_SOURCE)
+        _Logger._log = _log  # type: ignore[method-assign]

@@ -1,0 +1,91 @@
+"""structlog's events as typed events."""
+
+import pickle
+import sys
+
+import pytest
+from clients_trace import logged
+
+import rchan
+from rchan.clients.structlog import Processor
+
+structlog = pytest.importorskip("structlog")
+
+
+@pytest.fixture
+def processor(channels):
+    return Processor("app", n_buffers=1, last=True)
+
+
+def log_of(*processors):
+    return structlog.wrap_logger(None, processors=list(processors))
+
+
+def events(processor):
+    return [(name, fields) for name, fields, _ in logged(processor.tracer.channel)]
+
+
+def test_keys_are_typed_fields(processor):
+    log = log_of(processor).bind(user="me")
+    for number in range(3):
+        log.info("logged in", n=number, seconds=0.25, ok=True)
+    found = events(processor)
+    assert [name for name, _ in found] == ["structlog:logged_in"] * 3
+    assert found[2][1] == {
+        "method": "info",
+        "event": "logged in",
+        "user": "me",
+        "n": 2,
+        "seconds": 0.25,
+        "ok": True,
+    }
+    assert len(processor.tracer.schemas) == 1
+
+
+def test_whatever_is_logged(processor):
+    log = log_of(processor)
+
+    class Broken:
+        def __repr__(self):
+            raise OSError("no")
+
+    try:
+        raise ValueError("why")
+    except ValueError as error:
+        log.error("failed", exc_info=error, thing=Broken(), rest=[1, 2])
+    log.info("big", n=2**70)
+    log.info("odd key", **{"a b": 1})
+    log.info(None)
+    found = [fields for _, fields in events(processor)]
+    assert found[0]["exc_info_repr"].startswith("ValueError: why\nTraceback")
+    assert found[0]["thing_repr"] == "<%r of Broken raised OSError: no>"
+    assert found[0]["rest_repr"] == "[1, 2]"
+    assert found[1]["fields"] == "{'n': 1180591620717411303424}"
+    assert found[2]["fields"] == "{'a b': 1}"
+    assert len(found) == 4
+
+
+def test_without_structlog(channels, monkeypatch):
+    monkeypatch.setitem(sys.modules, "structlog", None)
+    with pytest.raises(rchan.Unsupported, match="pip install"):
+        Processor("app", last=True)
+    assert list(channels.iterdir()) == []
+
+
+def test_the_next_processor_gets_the_same(channels):
+    processor, seen = Processor("app", n_buffers=1), []
+
+    def last(logger, method, event):
+        seen.append(dict(event))
+        raise structlog.DropEvent
+
+    log_of(processor, last).info("one", n=1)
+    assert seen == [{"event": "one", "n": 1}]
+    again = pickle.loads(pickle.dumps(processor))
+    assert again.tracer.name == "app"
+    rchan.remove("app")
+    log_of(processor, last).info("two", n=1)
+    processor.tracer.close()
+    log_of(processor, last).info("one", n=1)
+    assert processor.unwritten
+    assert len(seen) == 3
