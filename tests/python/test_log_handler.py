@@ -19,6 +19,7 @@ import rchan
 from rchan.clients import message
 from rchan.clients.records import QuickRecord
 from rchan.clients.template import escaped, fill_in, split, unescaped
+from rchan.export import text
 
 
 @pytest.fixture
@@ -344,3 +345,15 @@ def test_templates_fill_in_as_python_does(template, values):
     except (TypeError, ValueError, OverflowError, MemoryError):
         return
     assert fill_in(template, {f"arg{specs[0].suffix}": values[0]}) == expected
+
+
+def test_printed_as_a_line(channels: Path) -> None:
+    logger = logging.Logger("app.part")
+    handler = rchan.LogHandler("printed")
+    logger.addHandler(handler)
+    logger.warning("request %d took %.2f s", 7, 0.25)
+    with rchan.open("printed") as channel, rchan.events.read(channel) as events:
+        (line,) = map(text.line, events)
+    handler.close()
+    rchan.remove("printed")
+    assert line.endswith("WARNING:app.part:request 7 took 0.25 s")

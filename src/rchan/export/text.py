@@ -4,6 +4,7 @@ from json import dumps
 from time import localtime, strftime
 from typing import Any, BinaryIO
 
+from rchan.clients.message import is_log, line_of
 from rchan.events import EventReader, EventRecord
 
 
@@ -14,8 +15,15 @@ def line(event: EventRecord) -> str:
         when = strftime("%Y-%m-%d %H:%M:%S", localtime(seconds))
     except (OverflowError, ValueError, OSError):  # of a damaged clock
         when = str(seconds)
+    return f"{when}.{ns:09} [{event.cpu}] {event.pid}/{event.tid} {_what(event)}"
+
+
+def _what(event: EventRecord) -> str:
+    """A log record as logging's own lines have it; any other event by its fields."""
+    if is_log(event.name):
+        return _printable(line_of(event.fields))
     fields = "".join(f" {name}={value_text(value)}" for name, value in event.fields.items())
-    return f"{when}.{ns:09} [{event.cpu}] {event.pid}/{event.tid} {_printable(event.name)}:{fields}"
+    return f"{_printable(event.name)}:{fields}"
 
 
 def value_text(value: Any) -> str:
