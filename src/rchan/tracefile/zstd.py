@@ -1,12 +1,14 @@
 """zstd, from the standard library (3.14 and later) or the package `zstandard`."""
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any
 
 from rchan.errors import Unsupported
 
 
+@cache  # a look for what is not there goes through every folder of sys.path
 def _module() -> tuple[str, Any]:
     for name in ("compression.zstd", "zstandard"):
         try:
