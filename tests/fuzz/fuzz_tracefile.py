@@ -21,31 +21,13 @@ else:
     with atheris.instrument_imports(include=["rchan.tracefile"]):
         from rchan import tracefile
 
+from fuzz_input import Input
 from recording_template import MANIFEST, Files, change_manifest, put, sign, template
 
 from rchan._core import crc32c
 
 # Values of an entry's words that something could stumble over.
 WORDS = (0, 1, 2, 7, 64, 255, 1 << 31, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
-
-
-class Input:
-    """Bytes, taken one after the other; zeros behind their end."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def __bool__(self) -> bool:
-        return self._at < len(self._data)
-
-    def bytes(self, count: int) -> bytes:
-        part = self._data[self._at : self._at + count]
-        self._at += count
-        return part
-
-    def number(self) -> int:
-        return int.from_bytes(self.bytes(1), "little")
 
 
 def changed(data: bytes) -> Files:
