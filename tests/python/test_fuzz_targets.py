@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 import rchan
 
-FUZZ = Path(__file__).parents[1] / "fuzz"
-sys.path.insert(0, str(FUZZ))
+sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
 
 import fuzz_metadata
 import fuzz_mount
 
 from rchan.events import schema, tsdl
 
+CORPUS = Path(__file__).parents[1] / "fuzz/corpus"
 TARGETS = {"metadata": fuzz_metadata, "mount": fuzz_mount}
 
 
@@ -33,7 +33,7 @@ def let_go():
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_the_stored_corpus(name: str, let_go: None) -> None:
-    paths = sorted((FUZZ / "corpus" / name).iterdir())
+    paths = sorted((CORPUS / name).iterdir())
     assert paths
     for path in paths:
         try:
