@@ -18,7 +18,7 @@ else:
         from rchan.events import ctf2, packet, schema, sources, tsdl
 
 import json_change
-from fuzz_input import Input
+from script import Input
 
 from rchan import CorruptChannel, DamagedPacket, _core
 from rchan.events import types

@@ -26,7 +26,7 @@ else:
         from rchan.mount.filesystem import Filesystem
         from rchan.mount.fuse import Session
 
-from fuzz_input import Input
+from script import Input
 
 import rchan
 from rchan.mount.polls import Polls

@@ -21,8 +21,8 @@ else:
     with atheris.instrument_imports(include=["rchan.tracefile"]):
         from rchan import tracefile
 
-from fuzz_input import Input
 from recording_template import MANIFEST, Files, change_manifest, put, sign, template
+from script import Input
 
 from rchan._core import crc32c
 
