@@ -164,7 +164,7 @@ def main() -> None:
     parser.add_argument("--build", type=Path, default=Path("build/fuzz"))
     parser.add_argument("--report", type=Path)
     parser.add_argument("--keep", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     there = targets(options.build)
     wanted = [path for path in there if not options.names or path.stem in options.names]
     if not wanted or {path.stem for path in wanted} < set(options.names):
