@@ -1,9 +1,10 @@
 """Run the fuzz targets for so many seconds, in turns, and say what was done.
 
-    python tests/fuzz/campaign.py SECONDS [--jobs N] [--build DIR] [--report FILE] [--keep] [NAME…]
+    python tests/fuzz/campaign.py SECONDS [NAME…] [--jobs N] [--turn SECONDS] [--build DIR]
+        [--report FILE] [--keep]
 
-NAME: a target, as fuzz_read; all if none is named. --jobs: so many run at a time. The inputs found
-go to DIR/found/TARGET; the stored corpus (tests/fuzz/corpus/TARGET) is where they start from.
+NAME: a target, as fuzz_read; all if none is named. --jobs: so many run at a time, --turn: each for
+so long (60) before others have theirs. The inputs found go to DIR/found/TARGET; the stored corpus (tests/fuzz/corpus/TARGET) is where they start from.
 --report adds executions and processor seconds to a JSON file, so that campaigns add up.
 --keep stores the smallest set of inputs with the same coverage as the new corpus (of a target in
 Python: all that brought new coverage).
@@ -26,7 +27,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
-SLICE = 60  # seconds of one target before the next has its turn
 LONGEST = 256  # bytes of an input
 FLAGS = [f"-max_len={LONGEST}", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"]
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -122,9 +122,13 @@ def keep(target: Path, build: Path) -> int:
     return len(list(stored(target).iterdir()))
 
 
-def campaign(wanted: list[Path], seconds: int, jobs: int, build: Path, report: Path) -> int:
-    """Turns until the time is up, each target once at least. The number of findings."""
-    share = max(1, min(SLICE, seconds * jobs // len(wanted)))
+def campaign(
+    wanted: list[Path], seconds: int, longest: int, jobs: int, build: Path, report: Path
+) -> int:
+    """Turns until the time is up, each target once at least. The number of findings.
+
+    longest: seconds of one target before the next has its turn."""
+    share = max(1, min(longest, seconds * jobs // len(wanted)))
     end, turn, findings = time.monotonic() + seconds, 0, 0
     running: dict[concurrent.futures.Future[Played], Path] = {}
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
@@ -161,6 +165,7 @@ def main() -> None:
     parser.add_argument("seconds", type=int)
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--turn", type=int, default=60, metavar="SECONDS")
     parser.add_argument("--build", type=Path, default=Path("build/fuzz"))
     parser.add_argument("--report", type=Path)
     parser.add_argument("--keep", action="store_true")
@@ -171,7 +176,7 @@ def main() -> None:
         known = ", ".join(path.stem for path in there) or "none"
         raise SystemExit(f"no such fuzz target in {options.build}: there are {known}")
     report = options.report or options.build / "report.json"
-    if campaign(wanted, options.seconds, options.jobs, options.build, report):
+    if campaign(wanted, options.seconds, options.turn, options.jobs, options.build, report):
         raise SystemExit("a finding, see above")
     if options.keep:
         for target in wanted:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import json
 import os
 import random
@@ -40,7 +41,13 @@ CREWS = {
 PATIENCE = 30.0  # seconds that nobody may wait
 ROUND = 3.0
 LIVES = WRITERS - 4  # two writers a life at most
+PR_SET_PDEATHSIG = 1
 CRIMES = (*FINDINGS, "wedged")
+
+
+def die_with_the_storm() -> None:
+    """In a child: who is left behind by a storm that was itself killed would go on for ever."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Storm:
@@ -139,6 +146,7 @@ class Storm:
         if not pid:
             try:
                 os.setpgid(0, 0)
+                die_with_the_storm()
                 if spawned:
                     os.execv(sys.executable, command)
                 inherited = self.channel if seed % 2 else None
@@ -169,7 +177,7 @@ class Storm:
         command = [sys.executable, "-m", "rchan.cli", "record", "-o", str(self.recording)]
         command += ["--quiet", *self.record_options, "--parent", self.folder, "storm"]
         with open(self.recorder_log, "ab") as log:
-            self.recorder = subprocess.Popen(command, stderr=log)
+            self.recorder = subprocess.Popen(command, stderr=log, preexec_fn=die_with_the_storm)
 
     def kill_recorder(self) -> None:
         """Most often one that records; now and then one that only begins to."""
