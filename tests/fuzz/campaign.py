@@ -4,7 +4,8 @@
         [--report FILE] [--keep]
 
 NAME: a target, as fuzz_read; all if none is named. --jobs: so many run at a time, --turn: each for
-so long (60) before others have theirs. The inputs found go to DIR/found/TARGET; the stored corpus (tests/fuzz/corpus/TARGET) is where they start from.
+so long (60) before others have theirs. The inputs found go to DIR/found/TARGET; the stored corpus
+(tests/fuzz/corpus/TARGET) is where they start from.
 --report adds executions and processor seconds to a JSON file, so that campaigns add up.
 --keep stores the smallest set of inputs with the same coverage as the new corpus (of a target in
 Python: all that brought new coverage).
