@@ -177,8 +177,10 @@ class Storm:
         command = [sys.executable, "-m", "rchan.cli", "record", "-o", str(self.recording)]
         command += ["--quiet", *self.record_options, "--parent", self.folder, "storm"]
         with open(self.recorder_log, "ab") as log:
-            self.recorder = subprocess.Popen(  # noqa: PLW1509 - there are no threads here
-                command, stderr=log, preexec_fn=die_with_the_storm
+            self.recorder = subprocess.Popen(
+                command,
+                stderr=log,
+                preexec_fn=die_with_the_storm,  # noqa: PLW1509 - there are no threads here
             )
 
     def kill_recorder(self) -> None:
