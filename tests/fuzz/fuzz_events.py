@@ -1,5 +1,4 @@
-"""Target, in Python: a trace directory with any bytes in its streams, also such as change meanwhile.
-What is read is accounted for, and the same when it is read again."""
+"""Target, in Python: a trace directory with any bytes in its streams, also ones that change.
 
 from __future__ import annotations
 
