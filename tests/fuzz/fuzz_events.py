@@ -1,4 +1,5 @@
 """Target, in Python: a trace directory with any bytes in its streams, also ones that change.
+What is read is accounted for, and the same when it is read again."""
 
 from __future__ import annotations
 
