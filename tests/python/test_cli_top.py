@@ -235,7 +235,7 @@ class TestCommand:
 
     @staticmethod
     def _in_a_terminal(hangup: signal.Handlers) -> tuple[int, subprocess.Popen[bytes], bytes]:
-        """Our end of the terminal, `top` in it with that action for SIGHUP, and its first screen."""
+        """Our end of the terminal, `top` in it with that action for SIGHUP, and the screen."""
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         before = signal.signal(signal.SIGHUP, hangup)
