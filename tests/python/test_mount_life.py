@@ -133,6 +133,14 @@ def test_killed_it_loses_nothing_and_wakes_sleepers():
             end(again, relay.point)
 
 
+def test_the_kernel_agrees_to_a_timeout(point, channels):
+    """That it cuts off a server that hangs: see test_world_mount.py, it takes long."""
+    kernel = tuple(int(part) for part in os.uname().release.split(".")[:2])
+    for timeout in (7, 0):
+        with Mount(point, timeout=timeout) as mount:
+            assert mount.timeout == (timeout if kernel >= (6, 15) else 0)
+
+
 def test_killed_while_it_is_read_from_loses_nothing():
     """Whatever the server was doing: what the reader has and what is left are all, in order."""
     count, size = 64, 65536

@@ -103,7 +103,7 @@ def test_hello(kernel):
 
 def test_hello_with_a_timeout(channels):
     found = Kernel(channels)
-    found.session._timeout = 30
+    found.session.timeout = 30
     for flags2, timeout in ((0xFFFFFFFF, 30), (0, 0)):
         _, payload = found.ask(Op.INIT, init(flags2=flags2))
         assert struct.unpack_from("<H", payload, 40)[0] == timeout

@@ -72,7 +72,7 @@ class Session:
         self._device = device
         self._files = filesystem
         self._polls = polls
-        self._timeout = timeout
+        self.timeout = timeout  # once ready: what the kernel agreed to
         self._report = report
         self._nodes = Nodes(filesystem.entry(""))
         self._handles = Handles()
@@ -155,13 +155,14 @@ class Session:
             return protocol.init_reply(protocol.MINOR, 0, 0, 0)  # it asks again, with ours
         wanted = protocol.INIT_EXT | protocol.PAGES | protocol.PARALLEL_DIROPS
         wanted |= protocol.ASYNC_READ | protocol.PASSTHROUGH
-        if self._timeout:
+        if self.timeout:
             wanted |= protocol.REQUEST_TIMEOUT
         flags = wanted & offered
         self._passthrough = Passthrough(self._device, bool(flags & protocol.PASSTHROUGH))
-        timeout = self._timeout if flags & protocol.REQUEST_TIMEOUT else 0
+        if not flags & protocol.REQUEST_TIMEOUT:
+            self.timeout = 0
         self.ready = True
-        return protocol.init_reply(minor, readahead, flags, timeout)
+        return protocol.init_reply(minor, readahead, flags, self.timeout)
 
     # names
 

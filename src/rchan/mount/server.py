@@ -75,6 +75,11 @@ class Mount:
         """Has the kernel said hello?"""
         return self._session.ready
 
+    @property
+    def timeout(self) -> int:
+        """Seconds after which the kernel ends the mount if its server hangs; 0: never."""
+        return self._session.timeout
+
     def serve(self, when_ready: Callable[[], None] = lambda: None) -> None:
         """Answer requests until the mount is gone, or `stop` was called.
 
