@@ -47,7 +47,9 @@ def client(act):
     return pid
 
 
-@pytest.mark.skipif(not LONG, reason="the kernel takes 16 s; RCHAN_TEST_HUNG=1 (make world) does it")
+@pytest.mark.skipif(
+    not LONG, reason="the kernel takes 16 s; RCHAN_TEST_HUNG=1 (make world) does it"
+)
 @pytest.mark.skipif(
     tuple(map(int, os.uname().release.split(".")[:2])) < (6, 15), reason="Linux 6.15 can do it"
 )
@@ -79,7 +81,7 @@ def test_a_hung_server_hangs_no_client_for_ever():
             assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) in (
                 *(errno.ECONNABORTED, errno.ENOTCONN, errno.EIO, errno.ETIMEDOUT),
             )
-        assert time.monotonic() - began < TIMEOUT + 2 * KERNELS_LOOK
+        assert time.monotonic() - began < TIMEOUT + 3 * KERNELS_LOOK
         assert errno_of(lambda: os.stat(file)) == errno.ENOTCONN
         relay.server.send_signal(signal.SIGCONT)
         assert relay.server.wait(10) == 0, "awake again, it sees that it is over"
