@@ -166,7 +166,7 @@ storm: $(INSTALLED)
 # The world around, as large as it gets; switches a CPU off for a moment (root).
 .PHONY: world
 world: $(INSTALLED)
-	RCHAN_TEST_CHANNELS=10000 RCHAN_TEST_CPUS=1 $(BIN)/python -m pytest \
+	RCHAN_TEST_CHANNELS=10000 RCHAN_TEST_CPUS=1 RCHAN_TEST_HUNG=1 $(BIN)/python -m pytest \
 		tests/python/test_world_*.py tests/python/test_security.py
 
 # Coverage-guided fuzzing. It needs clang with libFuzzer.

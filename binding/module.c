@@ -120,8 +120,9 @@ static int module_exec(PyObject *module)
            bind_copy_ready(module, state) || bind_decoder_ready(module, state) ||
            bind_event_ready(module, state) || bind_event_span_ready(module, state) ||
            bind_hold_ready(module, state) || bind_memory_ready(module, state) ||
-           bind_reservation_ready(module, state) || bind_subbuf_ready(module, state) ||
-           bind_stream_ready(module, state) || bind_tap_ready(module, state);
+           bind_polls_ready(module, state) || bind_reservation_ready(module, state) ||
+           bind_subbuf_ready(module, state) || bind_stream_ready(module, state) ||
+           bind_tap_ready(module, state);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
@@ -137,6 +138,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->channel);
     Py_VISIT(state->hold);
     Py_VISIT(state->memory);
+    Py_VISIT(state->polls);
     Py_VISIT(state->reservation);
     Py_VISIT(state->copy);
     Py_VISIT(state->decoder);
@@ -164,6 +166,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->channel);
     Py_CLEAR(state->hold);
     Py_CLEAR(state->memory);
+    Py_CLEAR(state->polls);
     Py_CLEAR(state->reservation);
     Py_CLEAR(state->copy);
     Py_CLEAR(state->decoder);

@@ -118,6 +118,17 @@ int rchan_handle_map(struct rchan_channel *channel, struct rchan_error *error)
     return 0;
 }
 
+bool rchan_channel_whole(struct rchan_channel *channel)
+{
+    struct stat control;
+    if (fstat(channel->fd, &control) == 0 && (uint64_t)control.st_size < channel->map_size) {
+        int result = ftruncate(channel->fd, (off_t)channel->map_size); /* zeros, not a SIGBUS */
+        (void)result;
+        channel->cut = true;
+    }
+    return !channel->cut;
+}
+
 int rchan_handle_join(struct rchan_channel *channel, struct rchan_error *error)
 {
     int result = rchan_attachment_add(channel);
