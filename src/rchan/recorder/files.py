@@ -16,6 +16,7 @@ from rchan.tracefile.manifest import OWN, RecordedFile
 from rchan.tracefile.zstd import compressor, decompress
 
 FULL: Final = _core.DRAINED_FULL  # the next sub-buffer belongs into another file
+_HEAD: Final = 256  # bytes: longer than the header of any packet
 _ALLOCATE: Final = 64 << 20  # bytes of a file that are allocated at a time, at most
 
 
@@ -75,6 +76,7 @@ class FileSink(Sink):
         self._before = RecordedFile(name.file, name.buffer, name.chunk)
         self._data_fd = self._index_fd = -1
         self._complete = False
+        self._closing = 0  # bytes behind the last sub-buffer that are none
         options = options or FileOptions()
         try:
             with_own = place.below(OWN, make=True)
@@ -188,13 +190,43 @@ class FileSink(Sink):
             bytes=before.bytes + self.bytes,
             subbufs=before.subbufs + self.subbufs,
             records=before.records + self.records,
+            closing=self._closing,
             first_seq=first.seq,
             last_seq=last.seq,
             first_ns=first.first_ns,
             last_ns=last.last_ns,
         )
 
+    def head(self) -> bytes:
+        """How the newest sub-buffer in the file begins; nothing: there is none. RecordingFailed."""
+        entry = self.last
+        if entry is None:
+            return b""
+        try:
+            return self._read(entry, _HEAD)
+        except OSError as error:
+            raise RecordingFailed.because(f"cannot read {self.path}", error) from error
+
+    def _read(self, entry: Entry, most: int) -> bytes:
+        return pread(self._data_fd, min(most, entry.length), entry.offset)
+
     # ---- taking ----
+
+    def conclude(self, data: bytes) -> None:
+        """Put something behind the last sub-buffer that is none, and that no index knows.
+
+        Who goes on with the file takes it away again. Raises RecordingFailed.
+        """
+        stored = self.encode(data)
+        try:
+            pwrite_all(self._data_fd, stored, self._stream.offset)
+        except OSError as error:
+            raise RecordingFailed.because(f"cannot write {self.path}", error) from error
+        self._closing = len(stored)
+
+    def encode(self, data: bytes) -> bytes:
+        """What is in the file for bytes of a sub-buffer."""
+        return data
 
     def drain(self, buffer: _core.Buffer, most: int) -> int:
         """As of every sink, or FULL: the next one would end beyond the file's limit."""
@@ -227,7 +259,7 @@ class FileSink(Sink):
         if self._data_fd >= 0 and self._complete:
             self._first = self.first
             with suppress(OSError):
-                ftruncate(self._data_fd, self._stream.offset)
+                ftruncate(self._data_fd, self._stream.offset + self._closing)
         for fd in (self._data_fd, self._index_fd):
             if fd >= 0:
                 close(fd)
@@ -257,6 +289,14 @@ class ZstdFileSink(FileSink):
     def decode(self, stored: bytes, entry: Entry) -> bytes:
         """The frame's content; nothing if it is damaged."""
         return decompress(stored, entry.length)
+
+    def _read(self, entry: Entry, most: int) -> bytes:
+        return self.decode(pread(self._data_fd, entry.stored, entry.offset), entry)[:most]
+
+    def encode(self, data: bytes) -> bytes:
+        """A frame."""
+        with memoryview(data) as view:
+            return self._compress(view)
 
     def drain(self, buffer: _core.Buffer, most: int) -> int:
         """As of FileSink."""

@@ -59,6 +59,7 @@ class RotatingSink(Sink):
         self._current = open_file(chunk, after)
         self._begun = monotonic()
         self._first = first
+        self._head_before = b""  # of the file before
 
     @property
     def files(self) -> list[RecordedFile]:
@@ -111,6 +112,14 @@ class RotatingSink(Sink):
             self.records += file.records - before[1]
             self.bytes += file.bytes - before[2]
 
+    def head(self) -> bytes:
+        """How the newest sub-buffer begins; nothing: there is none. Raises RecordingFailed."""
+        return self._current.head() or self._head_before
+
+    def conclude(self, data: bytes) -> None:
+        """As of FileSink."""
+        self._current.conclude(data)
+
     def tick(self, now: float) -> None:
         """Begin a new file if this one is old enough and not empty."""
         seconds = self._rotation.seconds
@@ -126,6 +135,7 @@ class RotatingSink(Sink):
 
     def _next_file(self) -> None:
         old, self._first = self._current, self.first
+        self._head_before = old.head()
         fresh = self._open_file(old.name.chunk + 1, old.last)
         old.close()
         self._older.append(old.facts())

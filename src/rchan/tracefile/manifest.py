@@ -81,6 +81,8 @@ class RecordedFile:
     last_seq: int | None = None
     first_ns: int | None = None
     last_ns: int | None = None
+    closing: int = 0
+    """Bytes behind the last sub-buffer: an empty packet that tells of losses since (of events)."""
 
     @property
     def index(self) -> str:

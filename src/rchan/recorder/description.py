@@ -1,0 +1,45 @@
+"""What makes a recording of events a trace as it is: `metadata` beside the streams, and their ends."""
+
+from rchan._core import Buffer
+from rchan.channel import Channel
+from rchan.events.ctf import closing_packet, metadata
+from rchan.events.packet import PACKET_HEADER, PacketHeader
+from rchan.events.tsdl import NAME
+from rchan.recorder.place import Place
+from rchan.recorder.rotation import RotatingSink
+
+
+class Description:
+    """Of a channel that holds events; of any other there is nothing to do."""
+
+    def __init__(self, channel: Channel, place: Place | None) -> None:
+        self._channel = channel
+        self._place = place if channel.events else None
+        self._described = 0  # bytes of the channel's metadata
+
+    def renew(self, clock: bool = False) -> None:
+        """Put the file `metadata` in place if there are new types of events, or for a better clock.
+
+        Before their packets are recorded: so they can be read whatever happens next. Raises
+        RecordingFailed.
+        """
+        if self._place is None:
+            return
+        fresh = len(self._channel._metadata(self._described))
+        if fresh or clock:
+            self._place.put(NAME, metadata(self._channel).encode())
+            self._described += fresh
+
+    def conclude(self, buffer: Buffer, sink: object) -> None:
+        """Losses after the last packet of a stream: an empty packet tells readers of them.
+
+        Raises RecordingFailed.
+        """
+        if self._place is None or not isinstance(sink, RotatingSink):
+            return
+        head = sink.head()
+        if len(head) < PACKET_HEADER.size:
+            return
+        last = closing_packet(buffer, PacketHeader.parse(head))
+        if last is not None:
+            sink.conclude(last)
