@@ -2,8 +2,8 @@
 
 from rchan._core import Buffer
 from rchan.channel import Channel
-from rchan.events.ctf import closing_packet, metadata
-from rchan.events.packet import PACKET_HEADER, PacketHeader
+from rchan.events.ctf import closing_packet, metadata, opening_packet
+from rchan.events.packet import PACKET_HEADER, PacketHeader, again
 from rchan.events.tsdl import NAME
 from rchan.recorder.place import Place
 from rchan.recorder.rotation import RotatingSink
@@ -16,6 +16,7 @@ class Description:
         self._channel = channel
         self._place = place if channel.events else None
         self._described = 0  # bytes of the channel's metadata
+        self._there = False
 
     def renew(self, clock: bool = False) -> None:
         """Put the file `metadata` in place if there are new types of events, or for a better clock.
@@ -26,9 +27,21 @@ class Description:
         if self._place is None:
             return
         fresh = len(self._channel._metadata(self._described))
-        if fresh or clock:
+        if fresh or clock or not self._there:
             self._place.put(NAME, metadata(self._channel).encode())
             self._described += fresh
+            self._there = True
+
+    def opening(self, buffer: Buffer, from_birth: bool, head: bytes) -> bytes:
+        """What a new stream file begins with: an empty packet, to count losses from; or nothing.
+
+        head: how the newest sub-buffer before it began. from_birth: there was none.
+        """
+        if self._place is None:
+            return b""
+        if len(head) >= PACKET_HEADER.size:
+            return again(PacketHeader.parse(head)).pack()
+        return opening_packet(self._channel, buffer).pack() if from_birth else b""
 
     def conclude(self, buffer: Buffer, sink: object) -> None:
         """Losses after the last packet of a stream: an empty packet tells readers of them.

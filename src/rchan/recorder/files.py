@@ -13,7 +13,7 @@ from rchan.recorder.sinks import BUSY, Sink
 from rchan.stats import Count
 from rchan.tracefile.index import CHECKED, ENTRY_SIZE, HEADER_SIZE, Entry, Header, Index, unpack
 from rchan.tracefile.manifest import OWN, RecordedFile
-from rchan.tracefile.zstd import compressor, decompress
+from rchan.zstd import compressor, decompress
 
 FULL: Final = _core.DRAINED_FULL  # the next sub-buffer belongs into another file
 _HEAD: Final = 256  # bytes: longer than the header of any packet
@@ -76,7 +76,8 @@ class FileSink(Sink):
         self._before = RecordedFile(name.file, name.buffer, name.chunk)
         self._data_fd = self._index_fd = -1
         self._complete = False
-        self._closing = 0  # bytes behind the last sub-buffer that are none
+        self._opening = b""
+        self._closing = 0
         options = options or FileOptions()
         try:
             with_own = place.below(OWN, make=True)
@@ -182,7 +183,8 @@ class FileSink(Sink):
 
     def facts(self) -> RecordedFile:
         """The file's line in the manifest."""
-        first, last, before = self.first, self.last, self._before
+        first, last = self.first, self.last
+        before = replace(self._before, closing=self._closing)
         if first is None or last is None:
             return before
         return replace(
@@ -190,7 +192,6 @@ class FileSink(Sink):
             bytes=before.bytes + self.bytes,
             subbufs=before.subbufs + self.subbufs,
             records=before.records + self.records,
-            closing=self._closing,
             first_seq=first.seq,
             last_seq=last.seq,
             first_ns=first.first_ns,
@@ -198,10 +199,10 @@ class FileSink(Sink):
         )
 
     def head(self) -> bytes:
-        """How the newest sub-buffer in the file begins; nothing: there is none. RecordingFailed."""
+        """How the newest sub-buffer in the file begins, or `opening`. Raises RecordingFailed."""
         entry = self.last
         if entry is None:
-            return b""
+            return self._opening
         try:
             return self._read(entry, _HEAD)
         except OSError as error:
@@ -212,17 +213,32 @@ class FileSink(Sink):
 
     # ---- taking ----
 
+    def begin(self, opening: bytes) -> None:
+        """Put something in front of the first sub-buffer that is none, if there is none yet.
+
+        Raises RecordingFailed.
+        """
+        if self._stream.offset or not opening:
+            return
+        stored = self.encode(opening)
+        self._put(stored, 0)
+        self._opening, self._stream.offset = opening, len(stored)
+        self._before = replace(self._before, opening=len(stored))
+
     def conclude(self, data: bytes) -> None:
         """Put something behind the last sub-buffer that is none, and that no index knows.
 
         Who goes on with the file takes it away again. Raises RecordingFailed.
         """
         stored = self.encode(data)
+        self._put(stored, self._stream.offset)
+        self._closing = len(stored)
+
+    def _put(self, data: bytes, at: int) -> None:
         try:
-            pwrite_all(self._data_fd, stored, self._stream.offset)
+            pwrite_all(self._data_fd, data, at)
         except OSError as error:
             raise RecordingFailed.because(f"cannot write {self.path}", error) from error
-        self._closing = len(stored)
 
     def encode(self, data: bytes) -> bytes:
         """What is in the file for bytes of a sub-buffer."""
@@ -316,6 +332,8 @@ class ZstdFileSink(FileSink):
         """A frame to the file, then its entry to the index."""
         stream = self._stream
         frame = self._compress(data)
+        if stream.stride > len(data):
+            frame += self.encode(bytes(stream.stride - len(data)))  # a frame of its own
         entry = Entry(
             sub.seq,
             stream.offset,
@@ -334,8 +352,8 @@ class ZstdFileSink(FileSink):
             CHECKED if stream.checked else 0,
             _core.crc32c(data) if stream.checked else 0,
         )
+        self._put(frame, stream.offset)
         try:
-            pwrite_all(self._data_fd, frame, stream.offset)
             pwrite_all(self._index_fd, entry.pack(), stream.index_offset)
         except OSError as error:
             raise RecordingFailed.because(f"cannot write {self.path}", error) from error

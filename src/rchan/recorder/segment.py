@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from os import stat
 from pathlib import Path
 from re import escape, fullmatch
@@ -123,7 +124,7 @@ class Segment:
     # ---- sinks ----
 
     def _open_sink(self, buffer: Buffer) -> Sink:
-        self._baselines.setdefault(buffer.index, Baseline.of(buffer))
+        from_birth = self._baselines.setdefault(buffer.index, Baseline.of(buffer)).from_birth
         if self._claim is None:
             assert self._custom is not None
             return self._custom(self.channel, buffer)
@@ -131,6 +132,7 @@ class Segment:
         return RotatingSink(
             lambda number, entry: self._open_file(buffer, number, entry),
             self._rotation,
+            opening=partial(self._description.opening, buffer, from_birth),
             changed=self._store_if_ready,
             remove=self._remove,
             older=found.older,

@@ -81,8 +81,9 @@ class RecordedFile:
     last_seq: int | None = None
     first_ns: int | None = None
     last_ns: int | None = None
+    #: bytes before the first and behind the last sub-buffer: empty packets, of events
+    opening: int = 0
     closing: int = 0
-    """Bytes behind the last sub-buffer: an empty packet that tells of losses since (of events)."""
 
     @property
     def index(self) -> str:

@@ -164,7 +164,7 @@ class RecordedChannel:
         for file in recording.files:
             stream = there.get(file.file)
             if stream is not None:
-                stream.closing = file.closing
+                stream.end, stream.closing = file.opening, file.closing
             if stream is not None and recording.state == "complete":
                 missing = file.subbufs - len(stream.index)
                 if missing > 0:
