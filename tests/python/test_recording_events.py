@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ctf2_reader
 import pytest
 from cli_calls import call as command
 from event_decoder import babeltrace2
@@ -141,6 +142,18 @@ def test_metadata_is_ahead_of_packets(channels, tmp_path):
     assert len(numbers(tmp_path)[0]) >= 6
 
 
+def test_ctf_2_beside_a_recording(crowded, tmp_path):
+    """Another reader, which goes by the CTF 2 metadata alone, finds the same."""
+    written = fill(crowded)
+    assert command("record", "--ctf2", "--until-empty", "-o", str(tmp_path), "app").status == 0
+    place = tmp_path / "app"
+    metadata = ctf2_reader.Metadata.parse((place / ".metadata.ctf2").read_bytes())
+    streams = [(place / f"app.{n}").read_bytes() for n in (0, 1)]
+    found = [event for data in streams for event in ctf2_reader.events(metadata, data)]
+    assert sorted(payload["n"] for _, _, _, payload in found) == written
+    assert len(babeltrace2(tmp_path)[0]) == len(written)
+
+
 # ---- the directory of a recording ----
 
 
@@ -253,8 +266,11 @@ def test_rchan_run_that_is_killed(channels, tmp_path):
     done = command("record", "--until-empty", "-o", str(out), place.name)
     assert done.status == 0, done.err
     assert command("verify", str(out)).status == 0
-    found = [int(line.rpartition("arg0 = ")[2].split()[0]) for line in babeltrace2(out)[0]
-             if " log:app:" in line]
+    found = [
+        int(line.rpartition("arg0 = ")[2].split()[0])
+        for line in babeltrace2(out)[0]
+        if " log:app:" in line
+    ]
     assert found == list(range(len(said)))
     assert 0 < len(early) < len(found) or early == []
     rchan.remove(place.name)

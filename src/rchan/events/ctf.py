@@ -37,6 +37,12 @@ def metadata(channel: _core.Channel) -> str:
     return tsdl.to_text(Schemas.of_channel(channel), Clock.of_channel(channel), channel.base or "")
 
 
+def metadata_ctf2(channel: _core.Channel) -> bytes:
+    """The same in CTF 2: the file `.metadata.ctf2`."""
+    schemas, clock = Schemas.of_channel(channel), Clock.of_channel(channel)
+    return ctf2.to_bytes(schemas, clock, channel.base or "")
+
+
 def events_discarded(buffer: _core.Buffer) -> int:
     """Events of this buffer that were dropped up to now, of every cause."""
     books = buffer.books()
@@ -148,9 +154,7 @@ def write_trace(
     finally:
         for stream in streams.values():
             stream.close()
-    schemas, clock = Schemas.of_channel(channel), Clock.of_channel(channel)
-    name = channel.name or ""
     if with_ctf2:
-        (where / CTF2_NAME).write_bytes(ctf2.to_bytes(schemas, clock, name))
-    target.write_text(tsdl.to_text(schemas, clock, name), encoding="utf-8")
+        (where / CTF2_NAME).write_bytes(metadata_ctf2(channel))
+    target.write_text(metadata(channel), encoding="utf-8")
     return where

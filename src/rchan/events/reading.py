@@ -162,11 +162,12 @@ def read(
 ) -> EventReader:
     """Read events, merged by time over all CPUs and processes.
 
-    source: the path of a trace directory, or of a recording with one or several in it; a Snapshot; a Channel: what it holds now, nothing is
-    consumed; a Reader or a Tap: a live channel, until that reader or tap ends or its timeout is
-    over. Live events wait up to 0.1 s for older ones of other CPUs; what comes even later is given
-    out and counted (`report.late`). names: only events of these types; None: all. follow: of a
-    Channel, what it holds and then what is written, until it is finalized; nothing is consumed.
+    source: the path of a trace directory, or of a recording with one or several in it; a Snapshot;
+    a Channel: what it holds now, nothing is consumed; a Reader or a Tap: a live channel, until that
+    reader or tap ends or its timeout is over. Live events wait up to 0.1 s for older ones of other
+    CPUs; what comes even later is given out and counted (`report.late`). names: only events of
+    these types; None: all. follow: of a Channel, what it holds and then what is written, until it
+    is finalized; nothing is consumed.
 
     Returns an `EventReader`: iterate, or ask for `tables()`. Raises ChannelNotFound (no directory,
     or no metadata in it), CorruptChannel (the metadata is damaged, or of another version),

@@ -114,9 +114,9 @@ class StreamFile:
     def _left(self) -> int:
         """Bytes from `_at` to the end of the file, now."""
         here = self._file.tell()
-        end = self._file.seek(0, 2)
+        end: int = self._file.seek(0, 2)
         self._file.seek(here)
-        return max(0, end - here) + self._have()
+        return int(max(0, end - here)) + self._have()
 
     def _find_next(self) -> int:
         """Bytes from `_at` to the next packet of this trace, or to the end of the file."""

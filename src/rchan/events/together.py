@@ -92,9 +92,7 @@ def _check_different(paths: list[Path], parts: list[EventReader]) -> None:
             )
 
 
-def _all_types(
-    paths: list[Path], parts: list[EventReader]
-) -> tuple[Schemas, list[dict[str, str]]]:
+def _all_types(paths: list[Path], parts: list[EventReader]) -> tuple[Schemas, list[dict[str, str]]]:
     """All event types, and what each of a part's is called among them."""
     every, names = Schemas(), []
     for path, part in zip(paths, parts, strict=True):

@@ -205,10 +205,10 @@ def infer(value: object) -> FieldType:
             return found
     if isinstance(value, list | tuple) and value:
         return array(infer(value[0]))
-    found = _scalar_of(value)
-    if found is None:
+    scalar = _scalar_of(value)
+    if scalar is None:
         raise WrongType(f"no type of a field is known for {type(value).__name__}: convert it")
-    return found
+    return scalar
 
 
 def _scalar_of(value: Any) -> FieldType | None:

@@ -1,8 +1,14 @@
-"""What makes a recording of events a trace as it is: `metadata` beside the streams, and their ends."""
+"""What makes a recording of events a trace as it is: metadata, and both ends of its streams."""
 
 from rchan._core import Buffer
 from rchan.channel import Channel
-from rchan.events.ctf import closing_packet, metadata, opening_packet
+from rchan.events.ctf import (
+    CTF2_NAME,
+    closing_packet,
+    metadata,
+    metadata_ctf2,
+    opening_packet,
+)
 from rchan.events.packet import PACKET_HEADER, PacketHeader, again
 from rchan.events.tsdl import NAME
 from rchan.recorder.place import Place
@@ -12,8 +18,9 @@ from rchan.recorder.rotation import RotatingSink
 class Description:
     """Of a channel that holds events; of any other there is nothing to do."""
 
-    def __init__(self, channel: Channel, place: Place | None) -> None:
+    def __init__(self, channel: Channel, place: Place | None, with_ctf2: bool = False) -> None:
         self._channel = channel
+        self._with_ctf2 = with_ctf2
         self._place = place if channel.events else None
         self._described = 0  # bytes of the channel's metadata
         self._there = False
@@ -29,6 +36,8 @@ class Description:
         fresh = len(self._channel._metadata(self._described))
         if fresh or clock or not self._there:
             self._place.put(NAME, metadata(self._channel).encode())
+            if self._with_ctf2:
+                self._place.put(CTF2_NAME, metadata_ctf2(self._channel))
             self._described += fresh
             self._there = True
 

@@ -32,6 +32,8 @@ class FileOptions:
     """"zstd": each sub-buffer is a frame of its own."""
     level: int = 3
     """Of the compression."""
+    ctf2: bool = False
+    """Of a channel of events: CTF 2 metadata as well, in `.metadata.ctf2`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,9 @@ class Segment:
         self._custom = open_sink
         self._baselines: dict[int, Baseline] = {}
         self._ready = False
-        self._description = Description(channel, None if claim is None else claim.place)
+        self._description = Description(
+            channel, None if claim is None else claim.place, options.ctf2
+        )
         self.drain = Drain(channel, self._open_sink, self._description.renew)
         if claim is not None and claim.resumed is not None:
             self._resume(claim.resumed)
