@@ -27,7 +27,7 @@ CORE = (
 # Lowest first. A module may import layers below its own; a folder is one name.
 PACKAGE = (
     {"_core", "cpus", "errors"},
-    {"buffers", "callbacks", "listener", "names", "stats", "wakeup"},
+    {"buffers", "callbacks", "listener", "names", "stats", "wakeup", "zstd"},
     {"taken"},
     {"merge"},
     {"reader"},

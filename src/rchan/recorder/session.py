@@ -23,7 +23,7 @@ from rchan.recorder.sources import Given, Sources
 from rchan.recorder.waiting import Waiting
 from rchan.stats import Count
 from rchan.tracefile.manifest import Moment, Recording
-from rchan.tracefile.zstd import compressor
+from rchan.zstd import compressor
 
 TICK: Final = 0.1  # seconds between two looks at `stop` while nothing happens, and between reports
 LOOK: Final = 0.5  # seconds between two looks for channels that came or went

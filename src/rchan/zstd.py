@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, BinaryIO, Final
 
 from rchan.errors import Unsupported
+
+SUFFIX: Final = ".zst"
+_BLOCK: Final = 1 << 20
 
 
 def _module() -> tuple[str, Any]:
@@ -39,3 +42,19 @@ def decompress(frame: bytes | memoryview, length: int) -> bytes:
         return bytes(module.ZstdDecompressor().decompress(frame, max_length=length))
     except (module.ZstdError, ValueError, EOFError, MemoryError):
         return b""
+
+
+def copy_decompressed(source: BinaryIO, target: BinaryIO) -> None:
+    """What is in the frames of a file, up to the first damaged one. Raises Unsupported, OSError."""
+    name, module = _module()
+    if name == "zstandard":
+        reader = module.ZstdDecompressor().stream_reader(
+            source, read_across_frames=True, closefd=False
+        )
+    else:
+        reader = module.open(source, "rb")
+    try:
+        while block := reader.read(_BLOCK):
+            target.write(block)
+    except (module.ZstdError, EOFError):
+        pass
