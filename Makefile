@@ -20,8 +20,8 @@ help:
 	@echo "make demo      the whole thing at work on real input"
 	@echo "make test      core tests (also under sanitizers), then Python tests with every interpreter"
 	@echo "make test-core test-python asan ubsan tsan   parts of it"
-	@echo "make race-table   every actor at every testpoint of every other, into docs/race-table.md"
-	@echo "make mutations   weaken each memory order in turn, into docs/memory-model.md (minutes)"
+	@echo "make race-table   every actor at every testpoint of every other, into docs/explanation/race-table.md"
+	@echo "make mutations   weaken each memory order in turn, into docs/explanation/memory-model.md (minutes)"
 	@echo "make asan-python ubsan-python   the Python tests with an extension built under a sanitizer"
 	@echo "make lint      ruff, mypy, stubtest, clang-format, -Werror builds"
 	@echo "make format    ruff format and clang-format, in place"
@@ -103,8 +103,8 @@ race-table: $(TOOLS)
 	test -f build/core-gcc/build.ninja || CC=gcc $(IN_VENV) meson setup build/core-gcc \
 		-Dpython=disabled -Dtestpoints=true >/dev/null
 	$(IN_VENV) ninja -C build/core-gcc --quiet tests/core/test_race
-	RCHAN_RACE_TABLE=$(CURDIR)/docs/race-table.md build/core-gcc/tests/core/test_race
-	cat docs/race-table.md
+	RCHAN_RACE_TABLE=$(CURDIR)/docs/explanation/race-table.md build/core-gcc/tests/core/test_race
+	cat docs/explanation/race-table.md
 
 # Weaken each acquire, release and fence of the core in turn: what catches it? Minutes.
 .PHONY: mutations

@@ -22,7 +22,7 @@ def labels_in_code() -> set[str]:
 
 
 def labels_in_table() -> set[str]:
-    text = (ROOT / "docs" / "memory-model.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/explanation/memory-model.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     return {label for row in rows for label in re.findall(r"`([a-z]+\.[a-z]+)`", row)}
 
@@ -32,8 +32,8 @@ def test_the_memory_model_has_every_label():
 
 
 def test_life_of_a_record_names_functions_that_exist():
-    text = (ROOT / "docs" / "life-of-a-record.md").read_text(encoding="utf-8")
-    named = re.findall(r"\[`(\w+)`\]\(\.\./([^)]+)\)", text)
+    text = (ROOT / "docs/explanation/life-of-a-record.md").read_text(encoding="utf-8")
+    named = re.findall(r"\[`(\w+)`\]\(\.\./\.\./([^)]+)\)", text)
     assert len(named) > 20
     for function, path in named:
         source = (ROOT / path).read_text(encoding="utf-8")
@@ -41,7 +41,7 @@ def test_life_of_a_record_names_functions_that_exist():
 
 
 def test_its_sentences_are_numbered_without_a_gap():
-    text = (ROOT / "docs" / "life-of-a-record.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/explanation/life-of-a-record.md").read_text(encoding="utf-8")
     numbers = [int(number) for number in re.findall(r"^(\d+)\. ", text, re.MULTILINE)]
     assert numbers == list(range(1, len(numbers) + 1))
 
@@ -78,12 +78,12 @@ EVENTS = ("events of 3 types\n", "True\nworker(): state is no member", "/* CTF 1
 
 @pytest.mark.parametrize("number", range(len(EVENTS)))
 def test_the_code_about_events_runs(tmp_path, number):
-    assert len(blocks_of("docs/events.md")) == len(EVENTS)
-    assert EVENTS[number] in run_block(blocks_of("docs/events.md")[number], tmp_path)
+    assert len(blocks_of("docs/howto/events.md")) == len(EVENTS)
+    assert EVENTS[number] in run_block(blocks_of("docs/howto/events.md")[number], tmp_path)
 
 
 def test_the_code_about_recording_runs(tmp_path):
-    (block,) = blocks_of("docs/recording.md")
+    (block,) = blocks_of("docs/howto/recording.md")
     assert run_block(block, tmp_path) == "1000 0\n0 0 1000 b'record 0' 0\n[]\n"
 
 
@@ -96,12 +96,12 @@ EXPORTS = (
 
 @pytest.mark.parametrize("number", range(len(EXPORTS)))
 def test_the_code_about_exports_runs(tmp_path, number):
-    assert len(blocks_of("docs/exports.md")) == len(EXPORTS)
-    assert run_block(blocks_of("docs/exports.md")[number], tmp_path) == EXPORTS[number]
+    assert len(blocks_of("docs/howto/exports.md")) == len(EXPORTS)
+    assert run_block(blocks_of("docs/howto/exports.md")[number], tmp_path) == EXPORTS[number]
 
 
 def test_the_code_about_logging_runs(tmp_path):
-    (block,) = blocks_of("docs/logging.md")
+    (block,) = blocks_of("docs/howto/logging.md")
     assert run_block(block, tmp_path) == "3 records\n"
 
 
@@ -124,23 +124,23 @@ READING = (
 
 
 def test_every_way_to_read_is_shown():
-    assert len(blocks_of("docs/reading.md")) == len(READING)
+    assert len(blocks_of("docs/howto/reading.md")) == len(READING)
 
 
 @pytest.mark.parametrize("number", range(len(READING)))
 def test_the_code_about_reading_runs(tmp_path, number):
-    assert run_block(blocks_of("docs/reading.md")[number], tmp_path) == READING[number] + "\n"
+    assert run_block(blocks_of("docs/howto/reading.md")[number], tmp_path) == READING[number] + "\n"
 
 
 def test_the_code_about_the_mount_runs(tmp_path):
     if os.geteuid() or not os.path.exists("/dev/fuse"):
         pytest.skip("mounting takes root and /dev/fuse")
-    (block,) = blocks_of("docs/mount.md")
+    (block,) = blocks_of("docs/howto/mount.md")
     shown = "['app.ctl', 'app.info', 'app.stat', 'app0']\nb'a record\\n'\n"
     assert run_block(block, tmp_path) == shown
 
 
 def test_the_mounts_commands_are_documented():
-    text = (ROOT / "docs" / "mount.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/howto/mount.md").read_text(encoding="utf-8")
     for word in ("--root", "--foreground", "--allow-other", "--timeout", "--lazy"):
         assert f"`{word}" in text or f" {word}`" in text, word
