@@ -69,7 +69,7 @@ static int map_existing(struct rchan_channel *channel, int directory, uint32_t i
     char name[280];
     struct stat found;
     rchan_buffer_name(name, sizeof name, channel->base, index);
-    int fd = rchan_file_open(directory, name, &found, error);
+    int fd = rchan_file_open(directory, name, channel->share, &found, error);
     if (fd < 0)
         return -1;
     TESTPOINT("map: opened");
@@ -153,7 +153,7 @@ static int make_file(struct rchan_channel *channel, int directory, uint32_t inde
     struct stat made;
     bool is_global = false;
     int fd = rchan_file_make(directory, "a buffer", channel->alloc_size, channel->alloc_size,
-                             channel->mode, error);
+                             channel->mode, channel->share, error);
     if (fd < 0)
         return -1;
     int failed = fstat(fd, &made)
