@@ -12,6 +12,7 @@
 #include "files.h"
 #include "growth.h"
 #include "handles.h"
+#include "hidden.h"
 #include "kept.h"
 #include "owner.h"
 #include "stamp.h"
@@ -289,6 +290,8 @@ struct rchan_channel *rchan_channel_create(const struct rchan_options *options,
     int directory = rchan_directory_open(options->directory, options->share, &found, error);
     if (directory < 0)
         return NULL;
+    if (!options->base) /* only such a channel, here, can have left any */
+        rchan_hidden_clear(directory, options->share);
     struct rchan_shape shape = {
         .subbuf_size = (uint32_t)options->subbuf_size,
         .n_subbufs = (uint32_t)options->n_subbufs,

@@ -13,6 +13,7 @@
 #include "files.h"
 #include "growth.h"
 #include "handles.h"
+#include "hidden.h"
 #include "kept.h"
 #include "ring.h"
 #include "testpoint.h"
@@ -195,12 +196,12 @@ static void late_succeed(struct late *late)
         uint64_t now = head >> channel->shift & 1;
         rchan_store(&buffer->block->early_bytes, rchan_load(&buffer->block->total_bytes[now]) -
                                                      rchan_load(&buffer->block->unfinished_bytes));
-        if (buffer->fd >= 0)
-            close(buffer->fd);
-        buffer->fd = -1;
         if (buffer->hidden)
             rchan_hidden_remove(channel, buffer->inode);
         buffer->hidden = false;
+        if (buffer->fd >= 0)
+            close(buffer->fd);
+        buffer->fd = -1;
         rchan_bit_set(channel->header->linked, i);
     }
     if (channel->hidden)
@@ -224,12 +225,14 @@ static void late_hide(struct late *late)
         struct rchan_buffer *buffer = &channel->buffers[i];
         rchan_buffer_name(name, sizeof name, channel->base, i);
         if (rchan_load(&buffer->data) && !buffer->hidden)
-            buffer->hidden = rchan_hide(channel, directory, name, buffer->inode) == 0;
+            buffer->hidden = !rchan_hide(channel, directory, name, buffer->fd, buffer->inode);
     }
     rchan_control_name(name, sizeof name, channel->base);
     if (late->control && !channel->hidden)
-        channel->hidden = rchan_hide(channel, directory, name, control_inode(channel)) == 0;
+        channel->hidden =
+            !rchan_hide(channel, directory, name, channel->fd, control_inode(channel));
     close(directory);
+    TESTPOINT("late: hidden");
 }
 
 static void late_fail(struct late *late)

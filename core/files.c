@@ -302,36 +302,6 @@ int rchan_control_unlink_with(int fd, int directory, const char *name,
     return result;
 }
 
-static void hidden_path(char *path, size_t room, const struct rchan_channel *channel, ino_t inode)
-{
-    snprintf(path, room, "%s/.rchan-%llu", channel->hidden_directory, (unsigned long long)inode);
-}
-
-int rchan_hide(struct rchan_channel *channel, int directory, const char *name, ino_t inode)
-{
-    char path[4200];
-    if (!channel->hidden_directory)
-        return -ENOENT;
-    hidden_path(path, sizeof path, channel, inode);
-    return linkat(directory, name, AT_FDCWD, path, 0) ? -errno : 0;
-}
-
-int rchan_hidden_link(struct rchan_channel *channel, int directory, ino_t inode, const char *name)
-{
-    char path[4200];
-    hidden_path(path, sizeof path, channel, inode);
-    return linkat(AT_FDCWD, path, directory, name, 0) ? -errno : 0;
-}
-
-void rchan_hidden_remove(struct rchan_channel *channel, ino_t inode)
-{
-    char path[4200];
-    struct stat found;
-    hidden_path(path, sizeof path, channel, inode);
-    if (lstat(path, &found) == 0 && found.st_ino == inode)
-        unlink(path);
-}
-
 void rchan_control_name(char *name, size_t room, const char *base)
 {
     snprintf(name, room, "%s.chan", base);

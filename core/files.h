@@ -47,13 +47,6 @@ static inline int rchan_control_unlink(int fd, int directory, const char *name)
     return rchan_control_unlink_with(fd, directory, name, NULL, NULL, (struct rchan_share){0});
 }
 
-/* A file that had a name and must not lose its last one: kept under a name that no channel has. */
-int rchan_hide(struct rchan_channel *channel, int directory, const char *name, ino_t inode);
-/* From there to a name. 0 or -errno. */
-int rchan_hidden_link(struct rchan_channel *channel, int directory, ino_t inode, const char *name);
-/* Not needed any more. */
-void rchan_hidden_remove(struct rchan_channel *channel, ino_t inode);
-
 void rchan_control_name(char *name, size_t room, const char *base);
 void rchan_buffer_name(char *name, size_t room, const char *base, uint32_t index);
 

@@ -10,6 +10,7 @@
 #include "buffer.h"
 #include "clock.h"
 #include "files.h"
+#include "hidden.h"
 #include "notice.h"
 #include "owner.h"
 #include "ring.h"
@@ -48,11 +49,11 @@ void rchan_buffer_unmap(struct rchan_buffer *buffer)
     rchan_store(&buffer->data, NULL);
     munmap(buffer->map, buffer->channel->alloc_size);
     buffer->map = NULL;
+    if (buffer->hidden && buffer->channel->creator)
+        rchan_hidden_remove(buffer->channel, buffer->inode);
     if (buffer->fd >= 0)
         close(buffer->fd);
     buffer->fd = -1;
-    if (buffer->hidden && buffer->channel->creator)
-        rchan_hidden_remove(buffer->channel, buffer->inode);
 }
 
 static bool is_the_file(const struct rchan_channel *channel, uint32_t index, int fd)

@@ -41,6 +41,8 @@
 #define RCHAN_LOCK_BASE (INT64_C(1) << 40)      /* slot k locks byte LOCK_BASE + k of app.chan */
 #define RCHAN_REMOVE_LOCK (RCHAN_LOCK_BASE - 1) /* whoever takes the control file's name away */
 #define RCHAN_BELL_LOCK (RCHAN_LOCK_BASE - 2)   /* whoever makes a bell, or removes a dead one's */
+/* of a file that a failed late setup has hidden: its maker lives */
+#define RCHAN_HIDDEN_LOCK (RCHAN_LOCK_BASE - 4)
 #define RCHAN_METADATA_LOCK (RCHAN_LOCK_BASE - 3) /* whoever adds to the metadata */
 
 /* header.state. CHANGING: being created, given late files, or removed */

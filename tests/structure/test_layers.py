@@ -16,7 +16,7 @@ CORE = (
     {"kept"},
     {"owner", "stamp", "wait", "files"},
     {"books"},
-    {"bell_files"},
+    {"bell_files", "hidden"},
     {"bell", "metadata", "packet", "reach", "ring"},
     {"announce", "buffer", "consume", "event", "fast", "growth", "notice", "poll"}
     | {"position", "switch", "tap", "turn"},
