@@ -223,8 +223,9 @@ struct rchan_block {
     /* lines 6 to 8: the reader's */
     rchan_a64 reader;
     rchan_a64 tail;
-    rchan_a64 undo; /* ~`tail` before a read whose bytes are still being handed on; 0: none */
-    uint8_t reserved6[40];
+    rchan_a64 undo;   /* ~`tail` before a read whose bytes are still being handed on; 0: none */
+    rchan_a64 undone; /* how often `tail` went back: the same `tail` may have another account */
+    uint8_t reserved6[32];
     struct rchan_account account[2];
     uint8_t reserved7[192]; /* to line 12 */
 
