@@ -16,7 +16,7 @@ CORE = (
     {"kept"},
     {"owner", "stamp", "wait", "files"},
     {"books"},
-    {"bell_files"},
+    {"bell_files", "hidden"},
     {"bell", "metadata", "packet", "reach", "ring"},
     {"announce", "buffer", "consume", "event", "fast", "growth", "notice", "poll"}
     | {"position", "switch", "tap", "turn"},
@@ -27,6 +27,7 @@ CORE = (
 # Lowest first. A module may import layers below its own; a folder is one name.
 PACKAGE = (
     {"_core", "cpus", "errors"},
+    {"geometry", "groups"},
     {"buffers", "callbacks", "listener", "names", "stats", "wakeup", "zstd"},
     {"taken"},
     {"merge"},
