@@ -294,8 +294,6 @@ def _checked(recording: Recording) -> Recording:
         name = file.file
         if name in ("", "..") or "\0" in name or Path(name).name != name:
             raise ValueError(f"{name!r} is not the name of a file beside the manifest")
-    recording.to_json()
-    recording.summary()
     return recording
 
 
