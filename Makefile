@@ -20,6 +20,7 @@ help:
 	@echo "make demo      the whole thing at work on real input"
 	@echo "make test      core tests (also under sanitizers), then Python tests with every interpreter"
 	@echo "make test-core test-python asan ubsan tsan   parts of it"
+	@echo "make test-aarch64 test-musl   the core on aarch64 (under qemu), and with musl"
 	@echo "make race-table   every actor at every testpoint of every other, into docs/race-table.md"
 	@echo "make mutations   weaken each memory order in turn, into docs/memory-model.md (minutes)"
 	@echo "make asan-python ubsan-python   the Python tests with an extension built under a sanitizer"
@@ -30,6 +31,7 @@ help:
 	@echo "make storm T=60 [SEED=1]   processes killed, stopped and moved at random; every record checked"
 	@echo "make world        10,000 channels, a CPU that goes offline, and all of the world's other tests"
 	@echo "make fuzz T=60    coverage-guided fuzzing of the core (clang)"
+	@echo "make dist      sdist and wheel of the last commit, looked at and used in an empty venv"
 	@echo "make venv      build and install into $(VENV)"
 	@echo "make clean     remove everything that was built"
 
@@ -37,6 +39,7 @@ help:
 
 TOOLS := $(VENV)/.tools
 WHEEL := build/.wheel
+WHEELS := build/wheels
 INSTALLED := $(VENV)/.installed
 
 .PHONY: venv
@@ -50,14 +53,22 @@ $(TOOLS): pyproject.toml tools/make-venv tools/requirements
 
 # One wheel for all interpreters; meson builds only what has changed.
 $(WHEEL): $(TOOLS) $(SOURCES)
-	rm -rf dist
-	$(IN_VENV) $(PIP) wheel --quiet --no-build-isolation --no-deps --wheel-dir dist \
+	rm -rf $(WHEELS)
+	$(IN_VENV) $(PIP) wheel --quiet --no-build-isolation --no-deps --wheel-dir $(WHEELS) \
 		--config-settings=build-dir=build/wheel .
 	touch $@
 
 $(INSTALLED): $(WHEEL)
-	$(PIP) install --quiet --force-reinstall --no-deps dist/rchan-*.whl
+	$(PIP) install --quiet --force-reinstall --no-deps $(WHEELS)/rchan-*.whl
 	touch $@
+
+# What is released: an sdist of the last commit, and a wheel that is built of the sdist. Looked at as a
+# user would: installed alone into a venv of its own.
+.PHONY: dist
+dist: $(TOOLS)
+	rm -rf dist
+	$(IN_VENV) $(BIN)/python -m build --no-isolation --outdir dist .
+	tools/check-dist dist
 
 # ---- run ----
 
@@ -150,7 +161,20 @@ ubsan-python: $(INSTALLED)
 	$(call sanitized,build/ubsan-python,undefined,,$(PYTHON_TESTS))
 
 test-python: $(INSTALLED)
-	tools/test-python dist/rchan-*.whl
+	tools/test-python $(WHEELS)/rchan-*.whl
+
+# The core on other machines: aarch64 under qemu, and with another C library. On Debian:
+# apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static musl-tools
+.PHONY: test-aarch64 test-musl
+test-aarch64: $(TOOLS)
+	@tools/cross/needed aarch64-linux-gnu-gcc qemu-aarch64-static
+	test -f build/aarch64/build.ninja || $(IN_VENV) meson setup build/aarch64 \
+		--cross-file tools/cross/aarch64.ini -Dpython=disabled -Dtestpoints=true -Dwerror=true >/dev/null
+	RCHAN_RACE=short $(IN_VENV) meson test -C build/aarch64 --print-errorlogs --timeout-multiplier 5
+
+test-musl: $(TOOLS)
+	@tools/cross/needed musl-gcc
+	$(call core,build/musl,musl-gcc,-Dwerror=true)
 
 # ---- prove ----
 

@@ -68,10 +68,15 @@ def _look_at(where: str, name: str) -> ChannelInfo | None:
         channel._detach()
 
 
-def remove(name: str, parent: Parent = None) -> None:
+def remove(name: str, parent: Parent = None, *, missing_ok: bool = False) -> None:
     """Finalize a channel and remove its files, also of a damaged, orphaned or half-created one.
 
-    Whoever has it open can read it to the end. name, parent: as in `create`. Raises WrongType,
-    BadName, ChannelNotFound, NotPermitted.
+    Whoever has it open can read it to the end. name, parent: as in `create`. missing_ok: no such
+    channel is no error. Raises WrongType, BadName, ChannelNotFound, NotPermitted.
     """
-    _core.remove(directory(parent), check_base(name))
+    base = check_base(name)
+    try:
+        _core.remove(directory(parent), base)
+    except ChannelNotFound:
+        if not missing_ok:
+            raise

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -14,6 +15,16 @@ from mounts import relay  # noqa: F401 - a fixture for all
 
 import rchan
 from rchan import cpus
+
+# Under nohup, or in the background of a script, signals are ignored, and every program that a test
+# tells to stop would inherit that. One that is handled is at its default again after an exec.
+for _number, _handler in (
+    (signal.SIGHUP, lambda *_: None),
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGQUIT, lambda *_: None),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 
 @pytest.fixture(autouse=True)
