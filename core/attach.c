@@ -146,7 +146,11 @@ static struct rchan_channel *open_control(const char *path, int directory, const
     rchan_control_name(name, sizeof name, base);
     int fd = rchan_file_open(directory, name, &file, error);
     if (fd < 0 && error->failure == RCHAN_FAIL_NOT_FOUND)
-        rchan_fail(error, RCHAN_FAIL_NOT_FOUND, ENOENT, "there is no channel %s in %s", base, path);
+        rchan_fail(
+            error, RCHAN_FAIL_NOT_FOUND, ENOENT,
+            "there is no channel %s in %s: it must be created first, by a program of the same "
+            "user, and goes when its creator closes it ('rchan ls' shows which there are)",
+            base, path);
     if (fd < 0)
         return NULL;
     TESTPOINT("attach: opened");

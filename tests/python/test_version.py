@@ -16,10 +16,8 @@ def test_there_is_one():
     text = (ROOT / "meson.build").read_text(encoding="utf-8")
     found = re.search(r"^project\(.*?version: '([^']+)'", text, re.DOTALL | re.MULTILINE)
     version = found[1]
-    assert _core.VERSION == version
-    assert rchan.__version__ == version
-    assert importlib.metadata.version("rchan") == version
-    assert call("--version").out == f"rchan {version}\n"
+    assert {_core.VERSION, rchan.__version__, importlib.metadata.version("rchan")} == {version}
+    assert call("--version").text == f"rchan {version}\n"
 
 
 def test_nobody_else_says_it():
