@@ -4,12 +4,15 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+FOLDERS = (ROOT / "docs", ROOT / "examples")
+DOCS = sorted([*ROOT.glob("*.md"), *(path for one in FOLDERS for path in one.rglob("*.md"))])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 LABEL = re.compile(r"([a-z]+\.[a-z]+): pairs with")
 
 
@@ -71,6 +74,14 @@ def blocks_of(document):
 def test_the_code_of_the_readme_runs(tmp_path):
     (block,) = blocks_of("README.md")
     assert "attempted=Count(records=4000, " in run_block(block, tmp_path)
+
+
+def test_every_extra_is_documented():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = settings["project"]["optional-dependencies"]
+    rows = re.findall(r"^\| `rchan\[(\w+)\]` \| .* \| (\w+) \|$", README, re.MULTILINE)
+    brings = {name: re.match(r"\w+", needs[0])[0] for name, needs in extras.items()}
+    assert dict(rows) == brings
 
 
 EVENTS = ("events of 3 types\n", "True\nworker(): state is no member", "/* CTF 1.8 */\n")
