@@ -148,8 +148,8 @@ static struct rchan_channel *open_control(const char *path, int directory, const
     if (fd < 0 && error->failure == RCHAN_FAIL_NOT_FOUND)
         rchan_fail(
             error, RCHAN_FAIL_NOT_FOUND, ENOENT,
-            "there is no channel %s in %s: it must be created first, by a program of the same "
-            "user, and goes when its creator closes it ('rchan ls' shows which there are)",
+            "there is no channel %s in %s: it was not created yet, or its creator has closed it "
+            "('rchan ls' shows which there are)",
             base, path);
     if (fd < 0)
         return NULL;
