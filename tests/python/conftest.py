@@ -16,21 +16,13 @@ from mounts import relay  # noqa: F401 - a fixture for all
 import rchan
 from rchan import cpus
 
-# Under nohup, or in the background of a script, signals are ignored, and every program that a test
-# tells to stop would inherit that. One that is handled is at its default again after an exec.
-for _number, _handler in (
-    (signal.SIGHUP, lambda *_: None),
-    (signal.SIGINT, signal.default_int_handler),
-    (signal.SIGQUIT, lambda *_: None),
-):
-    if signal.getsignal(_number) is signal.SIG_IGN:
-        signal.signal(_number, _handler)
-
 
 def pytest_configure() -> None:
-    """Programs that tests start inherit what is ignored: by nohup, by a shell's `&`."""
+    """Programs that tests start inherit what is ignored (by nohup, by a shell's `&`), but not what
+    is handled: so nohup still holds for us."""
     for number in (signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
