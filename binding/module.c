@@ -89,7 +89,8 @@ static int add_constants(PyObject *module)
     Py_XDECREF(causes);
     if (result || PyModule_AddObjectRef(module, "TESTPOINTS", testpoints))
         return -1;
-    return PyModule_AddIntConstant(module, "ABI_VERSION", RCHAN_ABI_VERSION) ||
+    return PyModule_AddStringConstant(module, "VERSION", RCHAN_VERSION) ||
+           PyModule_AddIntConstant(module, "ABI_VERSION", RCHAN_ABI_VERSION) ||
            PyModule_AddIntConstant(module, "MAX_SUBBUFS", RCHAN_MAX_SUBBUFS) ||
            PyModule_AddIntConstant(module, "MAX_BUFFERS", RCHAN_MAX_BUFFERS) ||
            PyModule_AddIntConstant(module, "MAX_SLOTS", RCHAN_MAX_SLOTS) ||

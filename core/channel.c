@@ -224,9 +224,11 @@ int rchan_control_link(struct rchan_channel *channel, int directory, const char 
         rchan_clear_half_created(channel->directory, directory, base, channel->share))
         result = name_control(channel, directory, name);
     if (result == -EEXIST)
-        return rchan_fail(error, RCHAN_FAIL_EXISTS, EEXIST,
-                          "channel %s exists in %s; open it, remove it, or choose another name",
-                          base, channel->directory);
+        return rchan_fail(
+            error, RCHAN_FAIL_EXISTS, EEXIST,
+            "channel %s exists in %s: join it (rchan.open, or create with exist_ok=True), "
+            "or, if it is left over, remove it (rchan.remove, 'rchan rm %s')",
+            base, channel->directory, base);
     if (result == -EXDEV)
         return rchan_fail(error, RCHAN_FAIL_UNSUPPORTED, EXDEV,
                           "%s is on another file system than the buffers were made on",

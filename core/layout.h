@@ -21,6 +21,8 @@
 #ifndef RCHAN_LAYOUT_H
 #define RCHAN_LAYOUT_H
 
+#include "platform.h"
+
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>

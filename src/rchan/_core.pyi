@@ -10,6 +10,7 @@ from typing_extensions import disjoint_base
 
 _Kind = TypeVar("_Kind", bound=Subbuf)
 
+VERSION: Final[str]
 ABI_VERSION: Final[int]
 MAX_SUBBUFS: Final[int]
 MAX_BUFFERS: Final[int]
@@ -389,6 +390,7 @@ class Reservation:
     """`length` bytes in place; a context manager: commits at the end, aborts on an exception.
     Writable buffer protocol (memoryview(slot)), slot[i], slot[a:b] = …"""
 
+    def __buffer__(self, flags: int, /) -> memoryview: ...
     def __len__(self) -> int: ...
     def __getitem__(self, key: int | slice, /) -> Any: ...
     def __setitem__(self, key: int | slice, value: Any, /) -> None: ...

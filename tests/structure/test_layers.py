@@ -10,6 +10,7 @@ from sources import ROOT, name_of, own_files
 
 # Lowest first. A file may include its own layer and those below.
 CORE = (
+    {"platform"},
     {"atomics", "clock", "copy", "cpu", "crc32c", "task", "testpoint"},
     {"layout"},
     {"handle"},
