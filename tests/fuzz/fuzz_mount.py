@@ -26,10 +26,10 @@ else:
         from rchan.mount.filesystem import Filesystem
         from rchan.mount.fuse import Session
 
+from rchan.mount.polls import Polls
 from script import Input
 
 import rchan
-from rchan.mount.polls import Polls
 from rchan.mount.protocol import Op
 
 HEAD = struct.Struct("<IIQQIIIHH")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs/reliability.md"
-FIGURES = json.loads((ROOT / "docs/reliability.json").read_text(encoding="utf-8"))
+PAGE = ROOT / "docs/explanation/reliability.md"
+FIGURES = json.loads((ROOT / "docs/explanation/reliability.json").read_text(encoding="utf-8"))
 NAMED = re.compile(r"`((?:tests|tools|benchmarks)/[\w/.-]+)(?:::(\w+))?")
 
 

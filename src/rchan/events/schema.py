@@ -136,6 +136,11 @@ class Schemas(Mapping[int, EventSchema]):
         length = self._length
         self._add(length, channel._metadata(length))
 
+    def adopt(self, schema: EventSchema) -> None:
+        """Add one of several traces', under the next number: they may have more than a channel."""
+        self._events[len(self._events)] = schema
+        self._by_name[schema.name] = schema
+
     def by_name(self, name: str) -> EventSchema | None:
         """The event type of this name; None: there is none."""
         return self._by_name.get(name)
