@@ -9,13 +9,9 @@ from __future__ import annotations
 import collections
 import ctypes
 import functools
-import importlib
 import multiprocessing
 import os
-import subprocess
-import sys
 import time
-import tomllib
 from pathlib import Path
 from struct import Struct
 from types import ModuleType
@@ -252,39 +248,3 @@ class Deque(Transport):
             except IndexError:
                 time.sleep(0)
         return got
-
-
-MODULES = {"pyzmq": "zmq", "faster-fifo": "faster_fifo", "iceoryx2": "iceoryx2"}
-PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
-
-
-def wanted() -> list[tuple[str, str]]:
-    """Module and requirement of each peer that is not of the standard library (extra "bench")."""
-    extras = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    return [(MODULES[line.split(">=")[0]], line) for line in extras["bench"]]
-
-
-def optional(directory: str, install: bool) -> tuple[dict[str, ModuleType], list[str]]:
-    """The peers that are not of the standard library, and what there is to say about them.
-
-    What cannot be imported is installed into `directory`, for this run only."""
-    found: dict[str, ModuleType] = {}
-    notes = []
-    sys.path.append(directory)
-    for module, requirement in wanted():
-        for attempt in ("as it is", "installed"):
-            try:
-                found[module] = importlib.import_module(module)
-                break
-            except ImportError as error:
-                if attempt == "installed" or not install or not _install(requirement, directory):
-                    notes.append(f"missing: {requirement} ({error})")
-                    break
-                importlib.invalidate_caches()
-    return found, notes
-
-
-def _install(requirement: str, directory: str) -> bool:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", directory]
-    done = subprocess.run([*command, requirement], capture_output=True, check=False, timeout=300)
-    return done.returncode == 0

@@ -1,9 +1,9 @@
 """Reading: whole sub-buffers against memcpy, and records end to end against other transports.
 
-    python benchmarks/read.py [--rounds 5] [--no-install]
+    python benchmarks/read.py [--rounds 5] [--count 4000000] [--json FILE]
 
-Peers that are not importable are installed into a temporary directory, if pip can. Ratios are of
-times, so less is better: 0.125 is eight times as fast. A missed bar makes the exit status 1."""
+Peers from PyPI are those that benchmarks/rivals.py has installed. Ratios are of times, so less is
+better: 0.125 is eight times as fast. A missed bar makes the exit status 1."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
 
 import environment
 import peers
 import rchan
+import rivals
 from ratios import Result, summary, table
 from verdict import conclude
 
@@ -141,7 +144,7 @@ def _timed(contest: Contest) -> tuple[float, str]:
     return (said["end"] - said["start"]) / contest.count, transport.close()
 
 
-def contests(parent: str, count: int, modules: dict[str, object]) -> list[Contest]:
+def contests(parent: str, count: int) -> list[Contest]:
     own = [
         Contest("rchan, each record", lambda: peers.Rchan(parent), count),
         Contest("rchan, whole sub-buffers", lambda: peers.RchanWhole(parent), count),
@@ -153,22 +156,23 @@ def contests(parent: str, count: int, modules: dict[str, object]) -> list[Contes
         Contest("multiprocessing.Pipe", peers.Pipe, count // 20),
         Contest("deque, two threads", peers.Deque, count, threads=True),
     ]
-    if "zmq" in modules:
-        zmq = modules["zmq"]
-        others.append(Contest("pyzmq", lambda: peers.Zmq(zmq, parent), count // 5))
-    if "faster_fifo" in modules:
-        fifo = modules["faster_fifo"]
-        others.append(Contest("faster-fifo", lambda: peers.FasterFifo(fifo), count // 20))
-    if "iceoryx2" in modules:
-        iox2 = modules["iceoryx2"]
-        others.append(Contest("iceoryx2", lambda: peers.Iceoryx2(iox2, parent), count // 20))
+    from_pypi: dict[str, tuple[str, Callable[[ModuleType], peers.Transport], int]] = {
+        "pyzmq": ("zmq", lambda module: peers.Zmq(module, parent), count // 5),
+        "faster-fifo": ("faster_fifo", peers.FasterFifo, count // 20),
+        "iceoryx2": ("iceoryx2", lambda module: peers.Iceoryx2(module, parent), count // 20),
+    }
+    for name, (module, make, fewer) in from_pypi.items():
+        try:
+            others.append(Contest(name, partial(make, rivals.load(module)), fewer))
+        except rivals.Absent as error:
+            print(f"absent: {error}")
     return own + others
 
 
-def end_to_end(parent: str, rounds: int, count: int, modules: dict[str, object]) -> list[Result]:
+def end_to_end(parent: str, rounds: int, count: int) -> list[Result]:
     times: dict[str, list[float]] = {}
     notes: dict[str, str] = {}
-    entered = contests(parent, count, modules)
+    entered = contests(parent, count)
     for _ in range(rounds):
         for contest in entered:
             ns, notes[contest.name] = _timed(contest)
@@ -192,21 +196,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (median of them)")
     parser.add_argument("--count", type=int, default=4_000_000, help="records of a round")
-    parser.add_argument("--no-install", action="store_true", help="only peers that are there")
+    parser.add_argument("--json", type=Path, help="write the results there, too")
     options = parser.parse_args()
     environment.show()
-    with (
-        tempfile.TemporaryDirectory(dir="/dev/shm") as parent,
-        tempfile.TemporaryDirectory() as packages,
-    ):
-        modules, missing = peers.optional(packages, not options.no_install)
-        for note in missing:
-            print(note)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as parent:
         found = whole_subbufs(parent, 10 * options.rounds)
         table("Whole sub-buffers, copied in another process", "memcpy of as many bytes", found)
-        records = end_to_end(parent, options.rounds, options.count, dict(modules))
+        records = end_to_end(parent, options.rounds, options.count)
         table("Records end to end, ns each", "the peer", records)
-    return conclude({"Whole sub-buffers": found, "Records": records})
+    return conclude({"Whole sub-buffers": found, "Records": records}, options.json)
 
 
 if __name__ == "__main__":

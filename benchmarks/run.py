@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ PROGRAMS = (
 
 
 def main() -> int:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     here = Path(__file__).resolve().parent
     worst = 0
     for program in PROGRAMS:
