@@ -9,7 +9,6 @@ Rivals: LTTng-UST from C (Debian: liblttng-ust-dev, lttng-tools), viztracer (PyP
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import sys
 import tempfile
@@ -20,11 +19,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import repeat
 from pathlib import Path
 
-import environment
 import lttng
 import rchan
-from ratios import Result, Timer, compare, summary, table
-from verdict import conclude
+from ratios import Result, Timer, compare, summary
+from report import Report
 
 PATH = "/index/abcdefgh1"
 
@@ -141,35 +139,25 @@ def rivals(trace: rchan.Tracer, rounds: int, loops: int, build: Path) -> list[Re
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument(
-        "--rounds", type=int, default=75, help="interleaved rounds (median of them)"
-    )
+    report = Report("events", __doc__)
+    parser = report.parser(rounds=75)
     parser.add_argument("--loops", type=int, default=5000, help="operations timed at a time")
-    parser.add_argument("--json", type=Path, help="write the results there, too")
-    options = parser.parse_args()
-    environment.show()
-    found: dict[str, list[Result]] = {}
+    options = report.begin(parser)
     with (
         tempfile.TemporaryDirectory(dir="/dev/shm") as parent,
         tempfile.TemporaryDirectory() as tmp,
         rchan.Tracer("events", parent, overwrite=True) as trace,
         rchan.Tracer("monotonic", parent, overwrite=True, clock="monotonic") as slow,
     ):
-        print(
-            f"  clock     {(trace.channel._clock[0] == 2 and 'CPU counter') or 'CLOCK_MONOTONIC'}\n"
-        )
+        counter = trace.channel._clock[0] == 2
+        report.note(f"Stamps are of {'the CPU counter' if counter else 'CLOCK_MONOTONIC'}")
         rounds, loops = options.rounds, options.loops
-        found["An event"] = one_process(trace, slow, rounds, loops)
-        table("An event", "len(b)", found["An event"])
-        found["A span"] = spans(trace, rounds, loops)
-        table("A span", "event, int, float, 16 characters", found["A span"])
-        found["Rivals"] = rivals(trace, rounds, loops, Path(tmp))
-        table("Rivals", "theirs", found["Rivals"])
+        report.add("An event", "len(b)", one_process(trace, slow, rounds, loops))
+        report.add("A span", "event, int, float, 16 characters", spans(trace, rounds, loops))
+        report.add("Rivals", "theirs", rivals(report, trace, rounds, loops, Path(tmp)))
         lost = trace.channel.stats().total
-        print(f"{lost.attempted.records:,} events, {lost.dropped.records:,} dropped")
-        print()
-    return conclude(found, options.json)
+        report.note(f"{lost.attempted.records:,} events, {lost.dropped.records:,} dropped")
+    return report.conclude()
 
 
 if __name__ == "__main__":

@@ -20,10 +20,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import environment
 import rchan
-from ratios import Result, Timer, compare, table
-from verdict import conclude
+from ratios import Result, Timer, compare
+from report import Report
 
 TEMPLATE = "req %d took %f"
 Log = Callable[..., Any]
@@ -190,12 +189,10 @@ def measure(options: argparse.Namespace, tmp: Path, trace: rchan.Tracer) -> dict
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds (median of them)")
+    report = Report("logging_clients", __doc__)
+    parser = report.parser(rounds=9)
     parser.add_argument("--loops", type=int, default=20_000, help="records timed at a time")
-    parser.add_argument("--json", type=Path, help="write the results there, too")
-    options = parser.parse_args()
-    environment.show()
+    options = report.begin(parser)
     with (
         tempfile.TemporaryDirectory(dir="/dev/shm") as parent,
         tempfile.TemporaryDirectory() as tmp,
@@ -204,11 +201,11 @@ def main() -> int:
         found = measure(options, Path(tmp), trace)
         bases = ("FileHandler of the standard library", "NullHandler of the standard library")
         for (title, results), base in zip(found.items(), bases, strict=True):
-            table(title, base, results)
+            report.add(title, base, results)
         total = trace.channel.stats().total
         print(f"rchan: {total.attempted.records:,} events, {total.dropped.records:,} dropped;")
         print("the others lose none: they wait\n")
-    return conclude(found, options.json)
+    return report.conclude()
 
 
 if __name__ == "__main__":

@@ -64,16 +64,3 @@ def compare(
         for name, (timer, _limit) in candidates.items():
             times[name].append((base(), timer()))
     return [summary(name, times[name], limit) for name, (_timer, limit) in candidates.items()]
-
-
-def table(title: str, base_name: str, results: list[Result], unit: str = "ns") -> None:
-    print(f"{title}  (base: {base_name})")
-    print(f"  {'':38}{unit:>8}{'base':>8}{'ratio':>7}  {'range':13}{'bar':>6}")
-    for result in results:
-        bar = "" if result.limit is None else f"{result.limit:.2f}"
-        verdict = {None: "", True: "holds", False: "MISSED"}[result.holds]
-        print(
-            f"  {result.name:38}{result.ns:8.1f}{result.base_ns:8.1f}{result.ratio:7.2f}"
-            f"  {result.low:5.2f} ..{result.high:5.2f}{bar:>6} {verdict} {result.extra}".rstrip()
-        )
-    print()

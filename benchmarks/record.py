@@ -9,7 +9,6 @@ bar makes the exit status 1."""
 
 from __future__ import annotations
 
-import argparse
 import mmap
 import multiprocessing
 import os
@@ -21,13 +20,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import environment
 import rchan
-from ratios import Result, summary, table
+from ratios import Result, summary
 from rchan.recorder import FileOptions, Options, Recorder
 from rchan.recorder.files import FileSink, StreamName
 from rchan.recorder.place import Place
-from verdict import conclude
+from report import Report
 
 SUBBUF = 256 * 1024
 SUBBUFS = 8
@@ -223,24 +221,23 @@ def full_speed(parent: str, directory: Path, seconds: float) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds (median of them)")
+    report = Report("record", __doc__)
+    parser = report.parser(rounds=7)
     parser.add_argument("--megabytes", type=int, default=128, help="of each recording")
     parser.add_argument("--directory", help="where files are written; default: TMPDIR")
-    options = parser.parse_args()
+    options = report.begin(parser)
     amount = max(1, (options.megabytes << 20) // (SUBBUF * SUBBUFS)) * SUBBUF * SUBBUFS
-    environment.show()
     with (
         tempfile.TemporaryDirectory(dir="/dev/shm") as parent,
         tempfile.TemporaryDirectory(dir=options.directory) as output,
     ):
         directory = Path(output)
         found = to_disk(parent, directory, options.rounds, amount)
-        table("Recording, ns per KiB", "the best of the plain ways", found)
+        report.add("Recording", "the best of the plain ways", found, "ns/KiB")
         for name, where in (("disk", directory), ("memory", Path(parent))):
             print(f"Two writers of 64 bytes at full speed, and the recorder to {name}")
             full_speed(parent, where, 2.0)
-    return conclude({"Recording": found})
+    return report.conclude()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ round times the bare and rchan's one right after the other.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import multiprocessing
@@ -26,11 +25,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import environment
 import native
 import rchan
-from ratios import Result, Timer, compare, summary, table
-from verdict import conclude
+from ratios import Result, Timer, compare, summary
+from report import Report
 
 RECORD = b"8 bytes."
 BAR = 1.3
@@ -205,20 +203,17 @@ def on_futexes(rounds: int) -> list[Result]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds (median of them)")
+    report = Report("wakeup", __doc__)
+    parser = report.parser(rounds=9)
     parser.add_argument("--trips", type=int, default=1000, help="round trips timed at a time")
-    parser.add_argument("--json", type=Path, help="write the results there, too")
-    options = parser.parse_args()
-    environment.show()
-    found = {"Futex": on_futexes(options.rounds)}
-    table("Futex", "a bare futex", found["Futex"])
+    options = report.begin(parser)
+    report.add("Futex", "a bare futex", on_futexes(options.rounds))
     cpus = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cpus[:1])
     for title, cpu in {"on one CPU": cpus[0], "on two CPUs": cpus[-1]}.items():
-        found[title] = on_descriptors(options.rounds, options.trips, cpu)
-        table(f"Descriptors, {title}", "a bare FIFO", found[title])
-    return conclude(found, options.json)
+        found = on_descriptors(options.rounds, options.trips, cpu)
+        report.add(f"Descriptors, {title}", "a bare FIFO", found)
+    return report.conclude()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Every bar is one of the project's "must reach" figures; a missed one makes the e
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 import statistics
@@ -20,11 +19,10 @@ from itertools import repeat
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import environment
 import native
 import rchan
-from ratios import Result, Timer, compare, summary, table
-from verdict import conclude
+from ratios import Result, Timer, compare, summary
+from report import Report
 
 RECORD = b"x" * 64
 
@@ -196,13 +194,10 @@ def in_c(parent: str, rounds: int, build: Path) -> list[Result]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds (median of them)")
+    report = Report("write", __doc__)
+    parser = report.parser(rounds=9)
     parser.add_argument("--loops", type=int, default=500_000, help="operations timed at a time")
-    parser.add_argument("--json", type=Path, help="write the results there, too")
-    options = parser.parse_args()
-    environment.show()
-    found: dict[str, list[Result]] = {}
+    options = report.begin(parser)
     with (
         tempfile.TemporaryDirectory(dir="/dev/shm") as parent,
         tempfile.TemporaryDirectory() as tmp,
@@ -224,9 +219,8 @@ def main() -> int:
             ("The core", "compare-and-swap + store", lambda: in_c(parent, options.rounds, build)),
         ]
         for title, base, measure in sections:
-            found[title] = measure()
-            table(title, base, found[title])
-    return conclude(found, options.json)
+            report.add(title, base, measure())
+    return report.conclude()
 
 
 if __name__ == "__main__":
