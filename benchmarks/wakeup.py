@@ -5,7 +5,8 @@
 In C: rchan's sleep and wake against a bare futex. In Python: a record written with
 wakeup = "write" and read by one who waits with epoll, or in an asyncio loop (`add_reader` on both
 sides), against the same bytes through a bare FIFO; and, with a flush after each record, by one who
-reads sub-buffers with `async for`. Both processes on one CPU, where nothing but
+reads sub-buffers with `async for`, against a loop that waits for a bare FIFO with a future for each
+wake-up, as every `await` has to. Both processes on one CPU, where nothing but
 what they execute counts, and on two, where a CPU that has to be woken costs most. Each
 round times the bare and rchan's one right after the other.
 """
@@ -114,6 +115,34 @@ def by_epoll(end: End, trips: int, first: bool) -> None:
                 end.send()
 
 
+def by_future(end: End, trips: int, first: bool) -> None:
+    """A bare loop with what `async for` cannot do without: a future for each wake-up."""
+
+    async def play() -> None:
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] | None = None
+
+        def heard() -> None:
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+
+        loop.add_reader(end, heard)
+        for _ in range(trips):
+            if first:
+                end.send()
+            got = 0
+            while not got:
+                waiter = loop.create_future()
+                await waiter
+                with contextlib.suppress(BlockingIOError):
+                    got = end.receive()
+            if not first:
+                end.send()
+        loop.remove_reader(end)
+
+    asyncio.run(play())
+
+
 def by_asyncio(end: End, trips: int, first: bool) -> None:
     async def play() -> None:
         loop, done, left = asyncio.get_running_loop(), asyncio.Event(), trips
@@ -163,10 +192,19 @@ def timer(make: Make, play: Play, parent: str, trips: int, cpu: int) -> Timer:
     return once
 
 
+# Name, rchan's end and play, what it is compared with, and the bar.
+WAYS: tuple[tuple[str, Make, Play, Play, float | None], ...] = (
+    ("epoll", ChannelEnd, by_epoll, by_epoll, BAR),
+    ("asyncio, add_reader", ChannelEnd, by_asyncio, by_asyncio, BAR),
+    ("async for", SubbufEnd, by_async_for, by_future, BAR),
+    ("async for / a FIFO and add_reader", SubbufEnd, by_async_for, by_asyncio, None),
+)
+
+
 def on_descriptors(rounds: int, trips: int, cpu: int) -> list[Result]:
     """The other process runs on that CPU."""
     results = []
-    for name, play in (("epoll", by_epoll), ("asyncio", by_asyncio)):
+    for name, end, play, bare_play, bar in WAYS:
         with (
             tempfile.TemporaryDirectory(dir="/dev/shm") as bare,
             tempfile.TemporaryDirectory(dir="/dev/shm") as parent,
@@ -178,14 +216,9 @@ def on_descriptors(rounds: int, trips: int, cpu: int) -> list[Result]:
                     rchan.create(line, parent, 65536, 4, overwrite=True, n_buffers=1)
                 ).wakeup = "write"
                 channels.enter_context(rchan.create(line + "-subbufs", parent, 64, 4, n_buffers=1))
-            base = timer(FifoEnd, play, bare, trips, cpu)
-            others: dict[str, tuple[Timer, float | None]] = {
-                f"round trip, {name}": (timer(ChannelEnd, play, parent, trips, cpu), BAR)
-            }
-            if play is by_asyncio:
-                own = timer(SubbufEnd, by_async_for, parent, trips, cpu)
-                others["round trip, async for"] = (own, None)
-            results += compare(base, others, rounds)
+            base = timer(FifoEnd, bare_play, bare, trips, cpu)
+            own = timer(end, play, parent, trips, cpu)
+            results += compare(base, {f"round trip, {name}": (own, bar)}, rounds)
             for child in multiprocessing.active_children():
                 child.kill()
                 child.join()
