@@ -25,7 +25,9 @@ help:
 	@echo "make asan-python ubsan-python   the Python tests with an extension built under a sanitizer"
 	@echo "make lint      ruff, mypy, stubtest, clang-format, -Werror builds"
 	@echo "make format    ruff format and clang-format, in place"
-	@echo "make bench     the numbers"
+	@echo "make bench     the numbers, in ten minutes; make bench-full: in an hour"
+	@echo "make bench-docs plots   tables and pictures of the documents, made of benchmarks/results"
+	@echo "make regression BASE=COMMIT   instructions of the write path, here and there (valgrind)"
 	@echo "make help-docs man picture   docs/cli and build/man, made of the help; the picture of rchan top"
 	@echo "make storm T=60 [SEED=1]   processes killed, stopped and moved at random; every record checked"
 	@echo "make world        10,000 channels, a CPU that goes offline, and all of the world's other tests"
@@ -61,12 +63,28 @@ $(INSTALLED): $(WHEEL)
 
 # ---- run ----
 
-.PHONY: demo bench
+.PHONY: demo bench bench-full bench-docs plots regression
 demo: $(INSTALLED)
 	$(BIN)/python demo/tokenize_stdlib.py
 
+# RESULTS=benchmarks/results: on the reference machine, for the documents.
+RESULTS ?= build/bench
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py --results $(RESULTS)
+
+bench-full: $(INSTALLED)
+	$(BIN)/python benchmarks/run.py --full --results $(RESULTS)
+
+bench-docs: $(TOOLS)
+	$(BIN)/python benchmarks/tables.py
+
+plots: $(TOOLS)
+	$(BIN)/python tools/requirements plot | $(PIP) install --quiet --requirement /dev/stdin
+	$(BIN)/python benchmarks/plots.py
+
+BASE ?= HEAD
+regression: $(TOOLS)
+	$(BIN)/python benchmarks/regression.py --base $(BASE)
 
 # ---- made documents ----
 

@@ -5,24 +5,28 @@
 The events have an int, a float and a string of 16 characters; time, CPU, process and thread are
 stamped. Many short rounds: few of them are disturbed.
 
-Rivals: LTTng-UST from C (Debian: liblttng-ust-dev, lttng-tools), viztracer (PyPI)."""
+Rivals: LTTng-UST from C (Debian: liblttng-ust-dev, lttng-tools); viztracer, OpenTelemetry (PyPI)."""
 
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 import tempfile
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import lttng
 import rchan
+import rivals
 from ratios import Result, Timer, compare, summary
 from report import Report
+from rivals import Absent
 
 PATH = "/index/abcdefgh1"
 
@@ -93,7 +97,7 @@ def spans(trace: rchan.Tracer, rounds: int, loops: int) -> list[Result]:
 
 @contextmanager
 def viztracer(loops: int) -> Iterator[Timer]:
-    tracer = importlib.import_module("viztracer").VizTracer(
+    tracer = rivals.load("viztracer").VizTracer(
         tracer_entries=2 * loops, verbose=0, max_stack_depth=0
     )
     instant = timer(_instant, tracer.log_instant, 1000)
@@ -113,7 +117,45 @@ def viztracer(loops: int) -> Iterator[Timer]:
     yield once
 
 
-def rivals(trace: rchan.Tracer, rounds: int, loops: int, build: Path) -> list[Result]:
+def _otel_span(call: Callable[..., Any], steps: repeat[None]) -> None:
+    for _ in steps:
+        call("request", attributes={"user": 42, "seconds": 0.0031, "path": PATH}).end()
+
+
+@contextmanager
+def opentelemetry(report: Report, loops: int) -> Iterator[Timer]:
+    """Its spans go through a batch processor, as its documents say, to an exporter of nothing."""
+    rivals.load("opentelemetry.sdk")
+    trace = importlib.import_module("opentelemetry.sdk.trace")
+    export = importlib.import_module("opentelemetry.sdk.trace.export")
+    got = [0]
+
+    class Nowhere(export.SpanExporter):  # type: ignore[misc, name-defined]
+        def export(self, spans: Sequence[Any]) -> Any:
+            got[0] += len(spans)
+            return export.SpanExportResult.SUCCESS
+
+    provider = trace.TracerProvider()
+    provider.add_span_processor(export.BatchSpanProcessor(Nowhere()))
+    start, sent, few = provider.get_tracer("bench").start_span, [0], loops // 50
+
+    def once() -> float:
+        sent[0] += few
+        begin = time.perf_counter_ns()
+        _otel_span(start, repeat(None, few))
+        return (time.perf_counter_ns() - begin) / few
+
+    once()
+    logging.disable(logging.WARNING)  # it says so, once, when its queue is full
+    yield once
+    provider.shutdown()
+    logging.disable(logging.NOTSET)
+    report.note(f"OpenTelemetry: {sent[0]:,} spans, {sent[0] - got[0]:,} lost")
+
+
+def against_rivals(
+    report: Report, trace: rchan.Tracer, rounds: int, loops: int, build: Path
+) -> list[Result]:
     """Ours against each of theirs, in turn."""
     results: list[Result] = []
     own = timer(_three, request(trace), loops)
@@ -125,13 +167,14 @@ def rivals(trace: rchan.Tracer, rounds: int, loops: int, build: Path) -> list[Re
             None,
         ),
         "event / viztracer log_instant": (lambda: viztracer(loops), 0.5),
+        "event / OpenTelemetry span with attributes": (lambda: opentelemetry(report, loops), None),
     }
     for name, (make, bar) in named.items():
         with ExitStack() as stack:
             try:
                 rival: Timer = stack.enter_context(make())
-            except (lttng.Absent, ImportError) as error:
-                print(f"absent: {name.partition('/')[2].strip()}: {error}")
+            except Absent as error:
+                report.lacks(name.partition("/")[2].strip(), error)
                 continue
             pairs = [(rival(), own()) for _ in range(rounds)]
             results.append(summary(name, pairs, bar))
@@ -154,7 +197,7 @@ def main() -> int:
         rounds, loops = options.rounds, options.loops
         report.add("An event", "len(b)", one_process(trace, slow, rounds, loops))
         report.add("A span", "event, int, float, 16 characters", spans(trace, rounds, loops))
-        report.add("Rivals", "theirs", rivals(report, trace, rounds, loops, Path(tmp)))
+        report.add("Rivals", "theirs", against_rivals(report, trace, rounds, loops, Path(tmp)))
         lost = trace.channel.stats().total
         report.note(f"{lost.attempted.records:,} events, {lost.dropped.records:,} dropped")
     return report.conclude()

@@ -2,13 +2,13 @@
 
     python benchmarks/logging_clients.py [--rounds 9] [--loops 20000] [--json FILE]
 
-Beside each: what was lost. Rivals from PyPI (extra `bench`): loguru, picologging, structlog.
+Beside each: what was lost. Rivals from PyPI (extra `bench`): loguru, picologging, structlog; from
+Debian: python3-lttngust.
 The standard library's own are measured as it is, without what LogHandler changes in it."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import logging
 import logging.handlers
 import multiprocessing
@@ -20,7 +20,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import lttng
 import rchan
+import rivals
 from ratios import Result, Timer, compare
 from report import Report
 
@@ -98,7 +100,7 @@ def queue_handler(loops: int) -> Iterator[Timer]:
 
 @contextmanager
 def loguru(path: Path, loops: int) -> Iterator[Timer]:
-    logger = importlib.import_module("loguru").logger
+    logger = rivals.load("loguru").logger
     logger.remove()
     logger.add(path, format="{time} {level} {message}", enqueue=False)
 
@@ -111,7 +113,7 @@ def loguru(path: Path, loops: int) -> Iterator[Timer]:
 
 @contextmanager
 def picologging(path: Path, loops: int) -> Iterator[Timer]:
-    module = importlib.import_module("picologging")
+    module = rivals.load("picologging")
     logger = module.Logger("bench", module.INFO)
     handler = module.FileHandler(str(path))
     logger.addHandler(handler)
@@ -121,36 +123,40 @@ def picologging(path: Path, loops: int) -> Iterator[Timer]:
 
 @contextmanager
 def structlog(processors: list[Any], factory: Any, loops: int) -> Iterator[Timer]:
-    module = importlib.import_module("structlog")
+    module = rivals.load("structlog")
     logger = module.wrap_logger(factory, processors=processors, cache_logger_on_first_use=True)
     yield Counting(logger.bind().info, loops, structured=True)
 
 
 def structlog_json(path: Path, loops: int) -> Any:
-    module = importlib.import_module("structlog")
+    module = rivals.load("structlog")
     stamp = module.processors.TimeStamper(fmt="iso")
     writer = module.WriteLogger(path.open("w"))
     return structlog([stamp, module.processors.JSONRenderer()], writer, loops)
 
 
 def structlog_rchan(trace: rchan.Tracer, loops: int) -> Any:
-    importlib.import_module("structlog")
+    rivals.load("structlog")
     from rchan.clients.structlog import Processor  # noqa: PLC0415
 
     return structlog([Processor(trace, last=True)], None, loops)
 
 
-def available(stack: ExitStack, named: dict[str, Callable[[], Any]]) -> dict[str, Timer]:
+def available(
+    report: Report, stack: ExitStack, named: dict[str, Callable[[], Any]]
+) -> dict[str, Timer]:
     found = {}
     for name, make in named.items():
         try:
             found[name] = stack.enter_context(make())
-        except ImportError as error:
-            print(f"absent: {name}: {error}")
+        except rivals.Absent as error:
+            report.lacks(name, error)
     return found
 
 
-def measure(options: argparse.Namespace, tmp: Path, trace: rchan.Tracer) -> dict[str, list[Result]]:
+def measure(
+    report: Report, options: argparse.Namespace, tmp: Path, trace: rchan.Tracer
+) -> dict[str, list[Result]]:
     rounds, loops = options.rounds, options.loops
     with ExitStack() as stack:
         ours = rchan.LogHandler(trace)
@@ -160,13 +166,15 @@ def measure(options: argparse.Namespace, tmp: Path, trace: rchan.Tracer) -> dict
         recorded = Counting(logger_of(with_records).info, loops)
         file = stack.enter_context(stdlib(logging.FileHandler(tmp / "stdlib.log"), loops))
         null = stack.enter_context(stdlib(logging.NullHandler(), loops))
-        rivals = available(
+        others = available(
+            report,
             stack,
             {
                 "QueueHandler, mp.Queue": lambda: queue_handler(loops),
                 "loguru to a file": lambda: loguru(tmp / "loguru.log", loops),
                 "picologging to a file": lambda: picologging(tmp / "pico.log", loops),
                 "structlog, JSON to a file": lambda: structlog_json(tmp / "struct.log", loops),
+                "lttngust": lambda: lttng.logging_timer(loops),
                 "structlog, rchan's Processor": lambda: structlog_rchan(trace, loops),
             },
         )
@@ -174,7 +182,7 @@ def measure(options: argparse.Namespace, tmp: Path, trace: rchan.Tracer) -> dict
             "LogHandler": (mine, 0.35),
             "LogHandler, records made": (recorded, None),
             "NullHandler": (null, None),
-            **{name: (timer, None) for name, timer in rivals.items()},
+            **{name: (timer, None) for name, timer in others.items()},
         }
         for timer, _ in against_file.values():
             timer()
@@ -198,13 +206,15 @@ def main() -> int:
         tempfile.TemporaryDirectory() as tmp,
         rchan.Tracer("logs", parent, overwrite=True) as trace,
     ):
-        found = measure(options, Path(tmp), trace)
+        found = measure(report, options, Path(tmp), trace)
         bases = ("FileHandler of the standard library", "NullHandler of the standard library")
         for (title, results), base in zip(found.items(), bases, strict=True):
             report.add(title, base, results)
         total = trace.channel.stats().total
-        print(f"rchan: {total.attempted.records:,} events, {total.dropped.records:,} dropped;")
-        print("the others lose none: they wait\n")
+        report.note(
+            f"rchan: {total.attempted.records:,} events, {total.dropped.records:,} dropped; "
+            "lttngust overwrites, too; the others lose none: they wait"
+        )
     return report.conclude()
 
 

@@ -3,10 +3,10 @@
     python benchmarks/regression.py --base COMMIT [--threshold 0.03] [--json FILE]
     make regression BASE=COMMIT
 
-benchmarks/regression.c is built with the core of both (`git archive`), and each operation is run twice,
-so many times and so many times more: the difference has no start and no end in it. Instructions are
-the same in each run, whoever else uses the machine. Exit status 1 if an operation takes more than
-(1 + threshold) times as many; 0, and a word about it, where there is no valgrind."""
+benchmarks/regression.c is built with the core of both (`git archive`), and each operation is run
+so many times and three times as many: the difference has no start and no end in it. Instructions
+are the same in each run, whoever else uses the machine. Exit status 1 if an operation takes more
+than (1 + threshold) times as many; 0, and a word about it, where there is no valgrind."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def build(core: Path, output: Path) -> Path:
 
 def counted(program: Path, operation: str, count: int) -> int:
     """Instructions of the whole run."""
+    valgrind = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         done = subprocess.run(
-            ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", program, directory]
-            + [operation, str(count)],
+            [*valgrind, program, directory, operation, str(count)],
             capture_output=True,
             text=True,
             check=False,

@@ -2,8 +2,8 @@
 
     python benchmarks/run.py [--full] [--only NAME…] [--results DIR]
 
-Each writes DIR/NAME.json. About ten minutes, with --full an hour. At the end: does the README's table
-hold here, too? (`make bench-docs` makes the tables of the documents from benchmarks/results.)"""
+Each writes DIR/NAME.json. About ten minutes, with --full an hour. At the end: does the README's
+table hold here, too? (`make bench-docs` makes the documents' tables from benchmarks/results.)"""
 
 from __future__ import annotations
 

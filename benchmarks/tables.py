@@ -2,8 +2,8 @@
 
     python benchmarks/tables.py [--check]
 
-A table stands in a page between `<!-- bench: NAME -->` and `<!-- end -->`. NAME is one of NAMED below, or
-PROGRAM/SECTION for a section of one program's results."""
+A table stands in a page between `<!-- bench: NAME -->` and `<!-- end -->`. NAME is one of NAMED
+below, or PROGRAM/SECTION for a section of one program's results."""
 
 from __future__ import annotations
 
@@ -219,9 +219,7 @@ def section(results: Results, program: str, title: str) -> str:
     lines = [["", "cost", found["base"], "ratio (range of rounds)", "bar", ""]]
     for row in found["rows"]:
         costs = [amount(row[key], found["unit"]) for key in ("ns", "base_ns")]
-        name = (
-            row["name"].removeprefix("rchan / ") if row["name"] != "rchan / os.pipe" else "os.pipe"
-        )
+        name = row["name"].removeprefix("rchan / ")
         lines.append([name, *costs, ratio_of(row), bar_of(row), row["extra"]])
     if not any(line[-1] for line in lines):
         lines = [line[:-1] for line in lines]

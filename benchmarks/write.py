@@ -15,6 +15,7 @@ import tempfile
 import time
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import repeat
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -88,8 +89,8 @@ def one_process(parent: str, rounds: int, loops: int) -> list[Result]:
             },
             rounds,
         )
-        print(f"Losses: overwrite mode: {losses(flight)}; no-overwrite mode: {losses(roomy)}\n")
-    return results
+        lost = (losses(flight), losses(roomy))
+    return [replace(row, extra=extra) for row, extra in zip(results, lost, strict=True)]
 
 
 def refused(parent: str, rounds: int, loops: int) -> list[Result]:
