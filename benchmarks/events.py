@@ -5,7 +5,7 @@
 The events have an int, a float and a string of 16 characters; time, CPU, process and thread are
 stamped. Many short rounds: few of them are disturbed.
 
-Rivals: LTTng-UST from C (Debian: liblttng-ust-dev, lttng-tools); viztracer, OpenTelemetry (PyPI)."""
+Rivals: LTTng-UST from C (Debian: liblttng-ust-dev, lttng-tools), viztracer and OpenTelemetry."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""LTTng-UST as a rival: a session in overwrite mode, and a program that waits to be timed: one in C,
-or one in Python that logs (lttngust)."""
+"""LTTng-UST as a rival: a session in overwrite mode, and a program that waits to be timed, in C
+or in Python (lttngust)."""
 
 from __future__ import annotations
 
