@@ -26,7 +26,7 @@ def label(value: float, x: str) -> str:
     return f"{value:g}"
 
 
-def axes_of(axes: Any, curve: dict[str, Any]) -> None:
+def axes_of(axes: Any, ticker: Any, curve: dict[str, Any]) -> None:
     """Scales, ticks and words."""
     points = [point for series in curve["series"].values() for point in series]
     places = sorted({point[0] for point in points})
@@ -39,9 +39,12 @@ def axes_of(axes: Any, curve: dict[str, Any]) -> None:
         step = -(-len(places) // 8)
         axes.set_xticks(places[::step], [label(place, curve["x"]) for place in places[::step]])
         axes.xaxis.minorticks_off()
-        if top > 8 * min(point[1] for point in points):
+        if top > 5 * min(point[1] for point in points):
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+            axes.yaxis.minorticks_off()
         else:
             axes.set_ylim(0, 1.3 * top)
     axes.set_xlabel(curve["x"], color=INK)
@@ -60,7 +63,7 @@ def draw(pyplot: Any, curve: dict[str, Any], path: Path) -> None:
         places, middle, low, high = zip(*points, strict=True)
         axes.fill_between(places, low, high, color=color, alpha=0.12, linewidth=0)
         axes.plot(places, middle, color=color, label=name, marker="o", markersize=3, linewidth=1.4)
-    axes_of(axes, curve)
+    axes_of(axes, importlib.import_module("matplotlib.ticker"), curve)
     if len(curve["series"]) > 1:
         axes.legend(frameon=False, fontsize=8, labelcolor=INK)
     figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
