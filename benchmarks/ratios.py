@@ -16,7 +16,7 @@ class Result:
     ns: float  # median, per operation
     base_ns: float
     ratio: float  # median of the rounds' ratios
-    low: float
+    low: float  # the range of the rounds; from 20 on without the outermost twentieths
     high: float
     limit: float | None
     extra: str = ""
@@ -43,13 +43,14 @@ def summary(
 ) -> Result:
     """pairs: (base, own) ns of every round."""
     ratios = sorted(own / bare for bare, own in pairs)
+    outer = len(ratios) // 20  # of many short rounds, some are always disturbed
     return Result(
         name,
         statistics.median(own for _bare, own in pairs),
         statistics.median(bare for bare, _own in pairs),
         statistics.median(ratios),
-        ratios[0],
-        ratios[-1],
+        ratios[outer],
+        ratios[-1 - outer],
         limit,
         extra,
     )

@@ -20,7 +20,7 @@ ROOT = HERE.parent
 
 # Name -> arguments, and those of a full run.
 PROGRAMS: dict[str, tuple[str, str]] = {
-    "write": ("", "--rounds 25"),
+    "write": ("", "--rounds 500"),
     "memory": ("--seconds 5", "--seconds 60"),
     "producing": ("--rounds 3", "--rounds 15"),
     "read": ("--rounds 3 --count 2000000", "--rounds 9"),
