@@ -31,7 +31,7 @@ PROGRAMS: dict[str, tuple[str, str]] = {
     "record": ("--rounds 5", "--rounds 15"),
     "mount": ("--rounds 5", "--rounds 15"),
     "cli": ("--rounds 7", "--rounds 25"),
-    "events": ("", "--rounds 200"),
+    "events": ("--rounds 25", "--rounds 200"),
     "decode": ("--rounds 3", "--rounds 9"),
     "logging_clients": ("--rounds 5 --loops 10000", "--rounds 25"),
     "growth": ("", "--full"),

@@ -189,8 +189,12 @@ def amount(value: float, unit: str) -> str:
 
 
 def ratio_of(row: dict[str, Any]) -> str:
-    low, high = row["range"]
-    return f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})"
+    low, high = (few_digits(value) for value in row["range"])
+    return f"{few_digits(row['ratio'])} ({low} to {high})"
+
+
+def few_digits(value: float) -> str:
+    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
 
 
 def bar_of(row: dict[str, Any]) -> str:
