@@ -1,6 +1,6 @@
 """What sending a record costs its producer, by way of transport: in bursts, and without a pause.
 
-    python benchmarks/producing.py [--rounds 5] [--sizes 64 256 1024 4096] [--json FILE]
+    python benchmarks/producing.py [--rounds 5] [--sizes 64 512 4096] [--json FILE]
 
 A burst is of 100 records, and nobody reads before it is over: no waiting is in it. Without a pause
 ("sustained"), another process reads as fast as it can, and a producer that has to wait does so in
@@ -36,7 +36,7 @@ CONTESTS: dict[str, type[Transport]] = {
     "deque, two threads": transports.Deque,
 }
 OWN = "rchan"
-SECONDS = 0.1  # of a run without a pause, if it costs what a burst costs
+SECONDS = 0.04  # of a run without a pause, if it costs what a burst costs
 
 
 def measure(report: Report, directory: str, size: int, rounds: int) -> None:
@@ -47,7 +47,7 @@ def measure(report: Report, directory: str, size: int, rounds: int) -> None:
     lost: dict[str, str] = {}
     for _ in range(rounds):
         for name, make in entered.items():
-            burst[name].append(bursts(make(directory, size), 20))
+            burst[name].append(bursts(make(directory, size), 10))
             count = int(SECONDS * 1e9 / max(100.0, statistics.median(burst[name])))
             ns, lost[name] = sustained(make(directory, size), max(2000, count))
             without[name].append(ns)
@@ -70,7 +70,7 @@ def measure(report: Report, directory: str, size: int, rounds: int) -> None:
 def main() -> int:
     report = Report("producing", __doc__)
     parser = report.parser(rounds=5)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256, 1024, 4096])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 512, 4096])
     options = report.begin(parser)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         for size in options.sizes:

@@ -22,7 +22,7 @@ ROOT = HERE.parent
 PROGRAMS: dict[str, tuple[str, str]] = {
     "write": ("", "--rounds 500"),
     "memory": ("--seconds 5", "--seconds 60"),
-    "producing": ("--rounds 3", "--rounds 15"),
+    "producing": ("--rounds 5", "--rounds 15 --sizes 64 256 1024 4096"),
     "read": ("--rounds 3 --count 2000000", "--rounds 9"),
     "latency": ("", "--rounds 15 --records 1000"),
     "wakeup": ("", "--rounds 25"),
