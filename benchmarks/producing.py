@@ -22,6 +22,7 @@ from transports import Transport
 
 CONTESTS: dict[str, type[Transport]] = {
     "rchan, overwrite": transports.Overwriting,
+    "rchan, repeated when full": transports.Patient,
     "multiprocessing.Queue": transports.Queue,
     "SimpleQueue": transports.SimpleQueue,
     "multiprocessing.Pipe": transports.Connection,
@@ -57,7 +58,7 @@ def measure(report: Report, directory: str, size: int, rounds: int) -> None:
                 f"rchan / {name}",
                 list(zip(times[name], times[OWN], strict=True)),
                 None,
-                f"rchan {lost[OWN]}; {name}: {lost[name] or 'nothing lost'}"
+                f"rchan {lost[OWN]}; {name}: {'nothing lost' if not lost[name] or 'repeated' in lost[name] else lost[name]}"
                 if title == "sustained"
                 else "",
             )

@@ -156,6 +156,15 @@ class Overwriting(Channel):
 class Patient(Channel):
     """Channel.write, repeated when it is full; the geometry that `create` has by itself."""
 
+    def sender(self) -> Send:
+        write = self.channel.write
+
+        def send(record: bytes) -> None:
+            while not write(record):
+                time.sleep(0.0005)
+
+        return send
+
     def produce(self, count: int) -> None:
         write, record = self.channel.write, bytes(self.size)
         for _ in range(count):
