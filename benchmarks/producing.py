@@ -50,7 +50,8 @@ def measure(report: Report, directory: str, size: int, rounds: int) -> None:
         for name, make in entered.items():
             burst[name].append(bursts(make(directory, size), 10))
             count = int(SECONDS * 1e9 / max(100.0, statistics.median(burst[name])))
-            ns, lost[name] = sustained(make(directory, size), max(2000, count))
+            ns, told = sustained(make(directory, size), max(2000, count))
+            lost[name] = told if told.startswith("lost") else "nothing lost"
             without[name].append(ns)
     for title, times in (("burst", burst), ("sustained", without)):
         rows = [
@@ -58,9 +59,7 @@ def measure(report: Report, directory: str, size: int, rounds: int) -> None:
                 f"rchan / {name}",
                 list(zip(times[name], times[OWN], strict=True)),
                 None,
-                f"rchan {lost[OWN]}; {name}: {'nothing lost' if not lost[name] or 'repeated' in lost[name] else lost[name]}"
-                if title == "sustained"
-                else "",
+                f"rchan {lost[OWN]}; {name}: {lost[name]}" if title == "sustained" else "",
             )
             for name in entered
             if name != OWN
