@@ -83,9 +83,12 @@ $(INSTALLED): $(WHEEL)
 # user would: installed alone into a venv of its own.
 .PHONY: dist
 dist: $(TOOLS)
-	rm -rf dist
-	$(IN_VENV) $(BIN)/python -m build --no-isolation --outdir dist .
-	tools/check-dist dist
+	@rm -rf dist
+	@mkdir -p build
+	@echo "== sdist, and a wheel of it"
+	@$(IN_VENV) $(BIN)/python -m build --no-isolation --skip-dependency-check --outdir dist . \
+		>build/dist.log 2>&1 || { tail -n 40 build/dist.log >&2; exit 1; }
+	@tools/check-dist dist
 
 # ---- run ----
 
