@@ -20,14 +20,16 @@ help:
 	@echo "make demo      the whole thing at work on real input"
 	@echo "make test      core tests (also under sanitizers), then Python tests with every interpreter"
 	@echo "make test-core test-python asan ubsan tsan   parts of it"
+	@echo "make race-table   every actor at every testpoint of every other, into docs/explanation/race-table.md"
+	@echo "make mutations   weaken each memory order in turn, into docs/explanation/memory-model.md (minutes)"
 	@echo "make test-aarch64 test-musl   the core on aarch64 (under qemu), and with musl"
-	@echo "make race-table   every actor at every testpoint of every other, into docs/race-table.md"
-	@echo "make mutations   weaken each memory order in turn, into docs/memory-model.md (minutes)"
 	@echo "make asan-python ubsan-python   the Python tests with an extension built under a sanitizer"
-	@echo "make lint      ruff, mypy, stubtest, clang-format, -Werror builds"
+	@echo "make lint      ruff, mypy, stubtest, clang-format, -Werror builds, docs"
 	@echo "make format    ruff format and clang-format, in place"
 	@echo "make bench     the numbers"
+	@echo "make docs      the documentation as a site, in build/site"
 	@echo "make help-docs man picture   docs/cli and build/man, made of the help; the picture of rchan top"
+	@echo "make abi       the layout of the shared memory: picture and tables in docs, of core/layout.h"
 	@echo "make storm T=60 [SEED=1]   processes killed, stopped and moved at random; every record checked"
 	@echo "make world        10,000 channels, a CPU that goes offline, and all of the world's other tests"
 	@echo "make fuzz T=60    coverage-guided fuzzing of the core (clang)"
@@ -99,14 +101,30 @@ demo: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py
 
-# ---- made documents ----
+# ---- documents ----
 
-.PHONY: help-docs man picture
+# The site: every page, the API from the docstrings; a warning, such as a link to nowhere, fails.
+SITE_TOOLS := $(VENV)/.site-tools
+
+$(SITE_TOOLS): $(TOOLS) pyproject.toml
+	$(BIN)/python tools/requirements docs | $(PIP) install --quiet --requirement /dev/stdin
+	touch $@
+
+.PHONY: docs help-docs man picture abi
+docs: $(INSTALLED) $(SITE_TOOLS)
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs auto \
+		--doctree-dir build/.doctrees docs build/site
+	@echo "build/site/index.html"
+
 help-docs: $(INSTALLED)
 	$(BIN)/python tools/help-docs
 
 man: $(INSTALLED)
 	$(BIN)/python tools/help-docs build/man
+
+# The layout of the shared memory: a picture, and tables, of core/layout.h.
+abi:
+	tools/abi-picture
 
 picture: $(INSTALLED) $(TOOLS)
 	$(BIN)/python tools/top-picture docs/pictures/top.png
@@ -134,8 +152,8 @@ race-table: $(BUILD_TOOLS)
 	test -f build/core-gcc/build.ninja || CC=gcc $(IN_VENV) meson setup build/core-gcc \
 		-Dpython=disabled -Dtestpoints=true >/dev/null
 	$(IN_VENV) ninja -C build/core-gcc --quiet tests/core/test_race
-	RCHAN_RACE_TABLE=$(CURDIR)/docs/race-table.md build/core-gcc/tests/core/test_race
-	cat docs/race-table.md
+	RCHAN_RACE_TABLE=$(CURDIR)/docs/explanation/race-table.md build/core-gcc/tests/core/test_race
+	cat docs/explanation/race-table.md
 
 # Weaken each acquire, release and fence of the core in turn: what catches it? Minutes.
 .PHONY: mutations
@@ -210,7 +228,7 @@ storm: $(INSTALLED)
 # The world around, as large as it gets; switches a CPU off for a moment (root).
 .PHONY: world
 world: $(INSTALLED) $(TOOLS)
-	RCHAN_TEST_CHANNELS=10000 RCHAN_TEST_CPUS=1 $(BIN)/python -m pytest \
+	RCHAN_TEST_CHANNELS=10000 RCHAN_TEST_CPUS=1 RCHAN_TEST_HUNG=1 $(BIN)/python -m pytest \
 		tests/python/test_world_*.py tests/python/test_security.py
 
 # Coverage-guided fuzzing. It needs clang with libFuzzer.
@@ -235,7 +253,7 @@ run-fuzz: $(INSTALLED)
 # ---- lint ----
 
 .PHONY: lint format $(COMPILERS:%=lint-%)
-lint: $(INSTALLED) $(TOOLS) $(COMPILERS:%=lint-%)
+lint: $(INSTALLED) $(TOOLS) $(COMPILERS:%=lint-%) docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy

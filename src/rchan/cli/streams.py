@@ -102,18 +102,35 @@ class Losses:
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._counts: dict[str, int] = {}
+        self._told: dict[str, int] = {}
         self._said = float("-inf")
 
     def add(self, lost: dict[str, int]) -> None:
         """Records by cause."""
-        for cause, count in lost.items():
-            self._counts[cause] = self._counts.get(cause, 0) + count
+        for counts in (self._counts, self._told):
+            for cause, count in lost.items():
+                counts[cause] = counts.get(cause, 0) + count
 
     def say(self, now: float = float("inf")) -> None:
         """now: time.monotonic(); left out: at the end."""
-        if not self._counts or self._quiet or now < self._said + 1:
+        if not self._counts or now < self._said + 1:
             return
         self._said = now
-        causes = ", ".join(f"{n:,} {cause.replace('_', ' ')}" for cause, n in self._counts.items())
+        self._say(f"lost: {_causes(self._counts)}")
         self._counts = {}
-        say(paint(f"rchan: lost: {causes}", "red", sys.stderr), sys.stderr)
+
+    def say_all(self, books: dict[str, int]) -> None:
+        """At the end. books: all that was lost since the channel was made, by cause."""
+        self.say()
+        earlier = {cause: count - self._told.get(cause, 0) for cause, count in books.items()}
+        earlier = {cause: count for cause, count in earlier.items() if count > 0}
+        if earlier:
+            self._say(f"lost earlier, since the channel was made: {_causes(earlier)}")
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            say(paint(f"rchan: {text}", "red", sys.stderr), sys.stderr)
+
+
+def _causes(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {cause.replace('_', ' ')}" for cause, count in counts.items())

@@ -81,6 +81,9 @@ class RecordedFile:
     last_seq: int | None = None
     first_ns: int | None = None
     last_ns: int | None = None
+    #: bytes before the first and behind the last sub-buffer: empty packets, of events
+    opening: int = 0
+    closing: int = 0
 
     @property
     def index(self) -> str:
