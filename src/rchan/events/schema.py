@@ -35,7 +35,7 @@ class EventSchema:
     """"begin" or "end": it is one of the two events of a span."""
 
     def same_as(self, other: "EventSchema") -> bool:
-        """Do both describe the same, whatever their ids?"""
+        """Do this and other describe the same, whatever their ids?"""
         return (self.name, self.fields, self.span) == (other.name, other.fields, other.span)
 
     def to_line(self) -> str:
@@ -48,7 +48,10 @@ class EventSchema:
 
     @classmethod
     def from_line(cls, line: str | bytes) -> Self:
-        """The reverse of `to_line`. Raises ValueError, KeyError, TypeError."""
+        """The reverse of `to_line`; line: one line of metadata.
+
+        Raises ValueError, KeyError, TypeError.
+        """
         given = json.loads(line)
         fields = tuple((str(name), FieldType.from_json(kind)) for name, kind in given["fields"])
         return cls(int(given["id"]), str(given["name"]), fields, given.get("span"))

@@ -77,12 +77,12 @@ class Tracer:
     ) -> None:
         """Create or join.
 
-        name, parent: as of `rchan.create`; or an open Channel that holds events.
-        subbuf_size (256 at least; None: 262144), n_subbufs (None: 8), overwrite (None: False),
-        n_buffers, mode: of a new channel, as of `rchan.create`. Of one that is there already,
-        None takes what there is, and another number is a GeometryError.
-        clock: of a new channel: "counter": the CPU's own (8 to 12 ns), "monotonic":
-        CLOCK_MONOTONIC; "auto": the counter where the kernel itself trusts it.
+        name, parent: as of `rchan.create`; or an open Channel that holds events. subbuf_size
+        (bytes, 256 at least; None: 262144), n_subbufs (None: 8), overwrite (None: False),
+        n_buffers, mode: of a new channel, as of `rchan.create`. Of one that is there already, None
+        takes what there is, and another number is a GeometryError. clock: of a new channel:
+        "counter": the CPU's own (8 to 12 ns), "monotonic": CLOCK_MONOTONIC; "auto": the counter
+        where the kernel itself trusts it.
 
         Raises what `rchan.create` and `rchan.open` raise, WrongChannel (it holds plain records),
         IncompatibleChannel (it was made before the machine was started anew).

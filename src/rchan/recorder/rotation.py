@@ -31,6 +31,8 @@ class Rotation:
 class RotatingSink(Sink):
     """Files one after another. open_file: makes file number n, going on after that entry.
 
+    rotation: when a new one begins. chunk: number of the first. older: that are there already.
+
     changed: called when a file was added or is about to be removed; remove: removes one. files:
     that are there already, the oldest first; the last of them is gone on with.
     """
@@ -112,7 +114,7 @@ class RotatingSink(Sink):
             self.bytes += file.bytes - before[2]
 
     def tick(self, now: float) -> None:
-        """Begin a new file if this one is old enough and not empty."""
+        """Begin a new file if this one is old enough and not empty. now: seconds, monotonic."""
         seconds = self._rotation.seconds
         if seconds is not None and now - self._begun >= seconds:
             self.rotate()
