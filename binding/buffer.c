@@ -285,7 +285,8 @@ static PyMethodDef methods[] = {
      "'unread', 'oldest' or 'now'. Raises WrongType, ChannelBusy, CorruptChannel."},
     {"consumed", consumed, METH_O,
      "consumed($self, count, /)\n--\n\nCount so many more sub-buffers as read "
-     "(relay_subbufs_consumed).\n\ncount: how many. Raises BlockingIOError (another reader holds "
+     "(relay_subbufs_consumed).\n\ncount: more than n_subbufs is ignored. Raises BlockingIOError "
+     "(another reader holds "
      "one), WrongType, "
      "CorruptChannel."},
     {"flush", flush, METH_NOARGS,
