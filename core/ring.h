@@ -8,7 +8,7 @@
 bool rchan_wake_channel(struct rchan_channel *channel);
 
 /* Ring it and take its name away. */
-void rchan_bell_remove(int directory, const char *name);
+void rchan_bell_remove(int directory, const char *name, struct rchan_share share);
 /* All of them. */
 void rchan_bells_remove(struct rchan_channel *channel, int directory);
 

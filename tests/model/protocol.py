@@ -226,6 +226,8 @@ class Protocol(Reading):
     # --- reset, with both words held
 
     def reset(self) -> Steps:
+        yield from self.undo()
+        yield from self.forget_other()
         yield from self.lap()
         yield from self.note_sums()
         yield store(RESETTING, 1)

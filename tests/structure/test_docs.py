@@ -3,12 +3,15 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+FOLDERS = (ROOT / "docs", ROOT / "examples")
+DOCS = sorted([*ROOT.glob("*.md"), *(path for one in FOLDERS for path in one.rglob("*.md"))])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 LABEL = re.compile(r"([a-z]+\.[a-z]+): pairs with")
 
 
@@ -49,6 +52,14 @@ def test_its_sentences_are_numbered_without_a_gap():
 def test_links_lead_somewhere(document):
     for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
         assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_every_extra_is_documented():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = settings["project"]["optional-dependencies"]
+    rows = re.findall(r"^\| `rchan\[(\w+)\]` \| .* \| (\w+) \|$", README, re.MULTILINE)
+    brings = {name: re.match(r"\w+", needs[0])[0] for name, needs in extras.items()}
+    assert dict(rows) == brings
 
 
 def test_the_mounts_commands_are_documented():
