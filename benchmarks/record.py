@@ -1,6 +1,6 @@
 """Recording: bytes to disk against plain system calls, and two writers against the recorder.
 
-    python benchmarks/record.py [--rounds 15] [--megabytes 64] [--directory DIR]
+    python benchmarks/record.py [--rounds 61] [--megabytes 32] [--directory DIR]
 
 The same bytes lie in one channel's shared memory and go into new files of DIR (the page cache), by
 write(2) from the mapping into a file that was allocated before, by sendfile, by splice, and through
@@ -162,8 +162,9 @@ def to_disk(parent: str, directory: Path, rounds: int, amount: int) -> list[Resu
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=15, help="interleaved; the median counts")
-    parser.add_argument("--megabytes", type=int, default=64, help="of each recording")
+    parser.add_argument("--rounds", type=int, default=61, help="interleaved; the median counts")
+    parser.add_argument("--megabytes", type=int, default=32, help="of each recording")
+    parser.add_argument("--runs", type=int, default=3, help="of two writers; 0: none")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--directory", help="where files are written; default: TMPDIR")
     options = parser.parse_args()
@@ -177,10 +178,10 @@ def main() -> int:
         found = to_disk(parent, directory, options.rounds, amount)
         table("Recording, ns per KiB", "the best of the plain ways", found)
         sections = {"Recording": found}
-        for name, where in (("disk", directory), ("memory", Path(parent))):
+        for name, where in (("disk", directory), ("memory", Path(parent))) if options.runs else ():
             title = f"Two writers of 64 bytes at full speed, and the recorder to {name}"
             print(title)
-            sections[title] = full_speed(parent, where, max(1, options.rounds // 5))
+            sections[title] = full_speed(parent, where, options.runs)
             table("Recorded, ns per KiB", "plain write(2), and 2 CPUs", sections[title])
     return conclude(sections, options.json)
 
