@@ -54,10 +54,3 @@ def near(word: str, words: "list[str]") -> str:
     if not matches:
         return ""
     return f"; did you mean {' or '.join(repr(match) for match in matches)}?"
-
-
-def near_channel(name: str, parent: str | None) -> str:
-    """`near`, of the channels that there are in this directory."""
-    from rchan.cli.completion import channel_names
-
-    return near(name, channel_names(parent))

@@ -7,7 +7,7 @@ from typing import Any, Final
 from rchan.channel import Channel
 from rchan.channel import open as open_channel
 from rchan.cli import exits
-from rchan.cli.commands import near_channel
+from rchan.cli.completion import near_channel
 from rchan.cli.options import add_names_to
 from rchan.cli.parsing import add_command
 from rchan.cli.screen import complain

@@ -7,7 +7,7 @@ from os import O_RDWR, O_WRONLY, close, devnull, dup2, fdopen, strerror
 from os import open as os_open
 
 from rchan.cli import exits
-from rchan.cli.commands import COMMANDS, near, near_channel
+from rchan.cli.commands import COMMANDS, near
 from rchan.cli.screen import complain
 from rchan.errors import ChannelNotFound, RchanError
 
@@ -104,6 +104,8 @@ def _no_command(word: str) -> str:
 
 def _near_channels(arguments: list[str], error: ChannelNotFound) -> str:
     """Names of channels that are spelled like the one that is not there."""
+    from rchan.cli.completion import near_channel
+
     at = arguments.index("--parent") + 1 if "--parent" in arguments[:-1] else 0
     parent = arguments[at] if at else ""
     missing = [word for word in arguments[1:] if f"no channel {word} " in str(error)]

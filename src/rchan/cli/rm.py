@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from rchan.catalog import remove
 from rchan.cli import exits
-from rchan.cli.commands import near_channel
+from rchan.cli.completion import near_channel
 from rchan.cli.look import looks
 from rchan.cli.options import add_names_to
 from rchan.cli.parsing import add_command
