@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 from collections import Counter
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 
 from rchan import _core
@@ -47,6 +48,13 @@ def children() -> list[str]:
     return found
 
 
+def _helpers() -> tuple[set[str], set[int]]:
+    """Of multiprocessing, which keeps them to the end: process ids, and descriptors to them."""
+    tracker, server = resource_tracker._resource_tracker, forkserver._forkserver
+    pids = {str(tracker._pid), str(server._forkserver_pid)}
+    return pids, {tracker._fd, server._forkserver_alive_fd}
+
+
 class Before:
     """What there was before a test, for the comparison after it."""
 
@@ -60,14 +68,16 @@ class Before:
 
     def _new_descriptors(self) -> list[str]:
         """Of channels, pipes, sockets and the like: imports may keep files of their own open."""
+        known = self._descriptors.keys() | _helpers()[1]
         return [
             f"{fd}: {name}"
             for fd, name in descriptors().items()
-            if fd not in self._descriptors and name.startswith(_PAIRS)
+            if fd not in known and name.startswith(_PAIRS)
         ]
 
     def _new_children(self) -> list[str]:
-        return [f"process {pid}" for pid in children() if pid not in self._children]
+        known = {*self._children, *_helpers()[0]}
+        return [f"process {pid}" for pid in children() if pid not in known]
 
 
 def core_objects() -> Counter[str]:
