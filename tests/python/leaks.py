@@ -48,7 +48,7 @@ def children() -> list[str]:
     return found
 
 
-def _helpers() -> tuple[set[str], set[int]]:
+def _of_multiprocessing() -> tuple[set[str], set[int]]:
     """Of multiprocessing, which keeps them to the end: process ids, and descriptors to them."""
     tracker, server = resource_tracker._resource_tracker, forkserver._forkserver
     pids = {str(tracker._pid), str(server._forkserver_pid)}
@@ -68,7 +68,7 @@ class Before:
 
     def _new_descriptors(self) -> list[str]:
         """Of channels, pipes, sockets and the like: imports may keep files of their own open."""
-        known = self._descriptors.keys() | _helpers()[1]
+        known = self._descriptors.keys() | _of_multiprocessing()[1]
         return [
             f"{fd}: {name}"
             for fd, name in descriptors().items()
@@ -76,7 +76,7 @@ class Before:
         ]
 
     def _new_children(self) -> list[str]:
-        known = {*self._children, *_helpers()[0]}
+        known = {*self._children, *_of_multiprocessing()[0]}
         return [f"process {pid}" for pid in children() if pid not in known]
 
 
