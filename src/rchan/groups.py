@@ -4,7 +4,7 @@ import grp
 import os
 import stat
 from pathlib import Path
-from time import sleep
+from time import sleep, time
 from typing import Final
 
 from rchan.errors import BadName, NotPermitted, SystemFailure, WrongType
@@ -71,6 +71,8 @@ def share(path: Path, group: int) -> None:
                 if not os.listdir(fd):
                     _give(fd, path, group)
                 return
+            if abs(time() - found.st_ctime) > _PAUSES * _PAUSE:
+                return  # not just made: somebody's own
         finally:
             os.close(fd)
         sleep(_PAUSE)
