@@ -3,6 +3,7 @@
 import grp
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from time import sleep, time
 from typing import Final
@@ -80,12 +81,10 @@ def share(path: Path, group: int) -> None:
 
 def _opened(path: Path) -> int | None:
     """Only to look at it and change its mode: reading it may not be ours yet."""
-    try:
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except PermissionError:
-        return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
+    for how in (os.O_RDONLY, os.O_PATH):
+        with suppress(OSError):
+            return os.open(path, how | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    return None
 
 
 def _give(fd: int, path: Path, group: int) -> None:
