@@ -33,9 +33,19 @@ def test_a_damaged_channel_and_the_server_stays(relay):
     assert relay.names() == []
 
 
+LOOKS = {
+    "stat": lambda path, fd: os.stat(path),
+    "fstat": lambda path, fd: os.fstat(fd),
+    "poll": lambda path, fd: polled(fd),
+    "read": lambda path, fd: refusal(os.read, fd, 10),
+    "close": lambda path, fd: None,
+}
+
+
 @pytest.mark.filterwarnings("ignore::rchan.RchanWarning")
-@pytest.mark.parametrize("look", [os.stat, os.fstat, polled])
-def test_each_first_look_at_a_cut_channel_is_safe(relay, look):
+@pytest.mark.parametrize("first_polled", [False, True])
+@pytest.mark.parametrize("look", LOOKS)
+def test_each_first_look_at_a_cut_channel_is_safe(relay, look, first_polled):
     """Its memory is gone: whatever comes first must not be a SIGBUS of the server."""
     pid = os.fork()
     if pid == 0:
@@ -43,13 +53,15 @@ def test_each_first_look_at_a_cut_channel_is_safe(relay, look):
         os._exit(0)
     os.waitpid(pid, 0)
     fd = os.open(relay.point / "bad0", os.O_RDONLY)
-    polled(fd)
+    if first_polled:
+        polled(fd)
     os.truncate(relay.root / "bad.chan", 0)
-    look(relay.point / "bad0" if look is os.stat else fd)
-    assert polled(fd) == [select.POLLERR]
+    LOOKS[look](relay.point / "bad0", fd)
+    if look != "close":
+        assert polled(fd) == [select.POLLERR]
     os.close(fd)
     relay.until_free("bad")
-    assert relay.server.poll() is None
+    assert relay.server.poll() is None and relay.names()
     rchan.remove("bad", relay.root)
 
 
