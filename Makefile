@@ -191,7 +191,7 @@ tsan: $(BUILD_TOOLS)
 
 # The Python tests with an extension under a sanitizer; the preloaded library has to come before Python.
 PYTHON_TESTS := tests/python
-PYTHON_SHORT := $(addprefix tests/python/test_,bad_input.py binding.py binding_errors.py file.py \
+PYTHON_SHORT := $(addprefix tests/python/test_,bad_input.py binding.py binding_errors.py file.py mount_polls.py \
 	snapshot.py tap.py)
 
 # (The sanitizer keeps freed memory for a while: what a test measures of it says nothing there.)
