@@ -1,5 +1,5 @@
-"""Rivals from PyPI (group "bench" of pyproject.toml), installed into build/rivals-VERSION, not among
-our own packages.
+"""Rivals from PyPI (group "bench" of pyproject.toml), installed into build/rivals-VERSION, not
+among our own packages.
 
     python benchmarks/rivals.py    installs all that are not there; says which cannot be, and why"""
 
