@@ -220,7 +220,7 @@ def idle(parent: str, point: Path, server: int) -> list[Result]:
 
 def writing(parent: str, point: Path, rounds: int) -> list[Result]:
     """ns a record of 64 bytes, with and without a mount; and while somebody polls."""
-    count, record = 200_000, b"x" * 64
+    count, record = 20_000, b"x" * 64
     with (
         tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere,
         rchan.create("write", elsewhere, 262144, 8, overwrite=True, n_buffers=1) as alone,
@@ -241,7 +241,8 @@ def writing(parent: str, point: Path, rounds: int) -> list[Result]:
 
         fd = os.open(point / "write0", os.O_RDONLY)
         base, own = timer(alone), timer(shown)
-        found = compare(base, {"a write, mounted and open": (own, 1.02)}, 5 * rounds)
+        # As with waking: short rounds, but many.
+        found = compare(base, {"a write, mounted and open": (own, 1.02)}, 60 * rounds)
         sleeper = os.fork()
         if sleeper == 0:
             poller = select.epoll()
@@ -249,7 +250,7 @@ def writing(parent: str, point: Path, rounds: int) -> list[Result]:
             while True:
                 poller.poll()
         time.sleep(0.1)
-        found += compare(base, {"the same, polled all the time": (own, None)}, rounds)
+        found += compare(base, {"the same, polled all the time": (own, None)}, 10 * rounds)
         os.kill(sleeper, signal.SIGKILL)
         os.waitpid(sleeper, 0)
         os.close(fd)
