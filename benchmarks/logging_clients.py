@@ -2,7 +2,7 @@
 
     python benchmarks/logging_clients.py [--rounds 9] [--loops 20000] [--json FILE]
 
-CPU time of the thread that logs. Beside each: what was lost. Rivals from PyPI (extra `bench`):
+CPU time of the thread that logs. Beside each: what was lost. Rivals from PyPI (group `bench`):
 loguru, picologging, structlog; from Debian: python3-lttngust.
 The standard library's own are measured as it is, without what LogHandler changes in it."""
 

@@ -75,9 +75,7 @@ def main() -> int:
     rows = measure(True, seconds) + measure(False, seconds)
     bytes_rows = [row for row in rows if "own" not in row.name]
     own_rows = [row for row in rows if "own" in row.name]
-    report.add(
-        "Memory of a channel of 2 buffers", "what was asked for, or before", bytes_rows, "bytes"
-    )
+    report.add("Memory of a channel", "what was asked for, or before", bytes_rows, "bytes")
     report.add("Memory of the writer itself", "before", own_rows, "KiB")
     return report.conclude()
 

@@ -1,6 +1,6 @@
 """Draws the curves of benchmarks/results/growth.json as docs/pictures/growth-NAME.svg and .png.
 
-python benchmarks/plots.py [--results DIR] [--output DIR]    (extra "plot": matplotlib)"""
+python benchmarks/plots.py [--results DIR] [--output DIR]    (group "plot": matplotlib)"""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def main() -> int:
     try:
         matplotlib = importlib.import_module("matplotlib")
     except ImportError:
-        print("plots: matplotlib is not installed (extra 'plot': pip install 'matplotlib>=3.8')")
+        print("plots: matplotlib is not installed (pip install 'matplotlib>=3.8')")
         return 1
     matplotlib.use("agg")
     matplotlib.rcParams.update({"font.size": 8, "svg.hashsalt": "rchan", "svg.fonttype": "none"})

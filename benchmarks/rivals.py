@@ -1,5 +1,5 @@
-"""Rivals from PyPI (extra "bench"): they are installed into build/rivals-VERSION, not among our own
-packages.
+"""Rivals from PyPI (group "bench" of pyproject.toml), installed into build/rivals-VERSION, not
+among our own packages.
 
     python benchmarks/rivals.py    installs all that are not there; says which cannot be, and why"""
 
@@ -34,7 +34,7 @@ class Absent(Exception):
 def wanted() -> dict[str, Requirement]:
     """Module -> requirement."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    lines = settings["project"]["optional-dependencies"]["bench"]
+    lines = settings["dependency-groups"]["bench"]
     each = [Requirement(line) for line in lines]
     return {MODULES.get(one.name, one.name): one for one in each}
 

@@ -200,7 +200,7 @@ def few_digits(value: float) -> str:
 def bar_of(row: dict[str, Any]) -> str:
     if row["limit"] is None:
         return ""
-    return f"{row['limit']:.2f}" if row["holds"] else f"{row['limit']:.2f}: **missed**"
+    return f"{row['limit']:.3g}" if row["holds"] else f"{row['limit']:.3g}: **missed**"
 
 
 def markdown(lines: list[list[str]]) -> str:

@@ -1,6 +1,6 @@
 """Cost of being woken, as a round trip between two processes that sleep in turn.
 
-    python benchmarks/wakeup.py [--rounds 7] [--trips 1000] [--json FILE]
+    python benchmarks/wakeup.py [--rounds 25] [--trips 200] [--json FILE]
 
 In C: rchan's sleep and wake against a bare futex. In Python: a record written with
 wakeup = "write" and read by one who waits with epoll, or in an asyncio loop (`add_reader` on both
@@ -237,8 +237,8 @@ def on_futexes(rounds: int) -> list[Result]:
 
 def main() -> int:
     report = Report("wakeup", __doc__)
-    parser = report.parser(rounds=9)
-    parser.add_argument("--trips", type=int, default=1000, help="round trips timed at a time")
+    parser = report.parser(rounds=25)
+    parser.add_argument("--trips", type=int, default=200, help="round trips timed at a time")
     options = report.begin(parser)
     report.add("Futex", "a bare futex", on_futexes(options.rounds))
     cpus = sorted(os.sched_getaffinity(0))

@@ -41,7 +41,9 @@ class _Place:
     """
 
     def __init__(self, loop: "AbstractEventLoop", bell: _core.Bell) -> None:
-        self.loop, self.bell = loop, bell
+        from asyncio import _get_running_loop  # noqa: PLC0415 (as in nap)
+
+        self.loop, self.bell, self._running = loop, bell, _get_running_loop
         self.waiter: Future[bool] | None = None
         self._until = 0.0
         self._timer: TimerHandle | None = None
@@ -106,11 +108,15 @@ class _Place:
 
     def leave_from_anywhere(self) -> None:
         """The same, from any thread."""
-        if self._mine() and self.loop.is_running() and _running_loop() is not self.loop:
+        if self._mine() and self.loop.is_running() and not self.here():
             with suppress(RuntimeError):  # closed by now
                 self.loop.call_soon_threadsafe(self.leave)
                 return
         self.leave()
+
+    def here(self) -> bool:
+        """Does its loop run us?"""
+        return self._running() is self.loop
 
     def _mine(self) -> bool:
         """Neither closed, nor the parent's, to which the loop belongs, too."""
@@ -121,12 +127,6 @@ class _Place:
 
     def __del__(self) -> None:
         self.leave_from_anywhere()
-
-
-def _running_loop() -> "AbstractEventLoop | None":
-    from asyncio import _get_running_loop  # noqa: PLC0415 (as in nap)
-
-    return _get_running_loop()
 
 
 class Listener:
@@ -158,9 +158,9 @@ class Listener:
         """Was it rung?"""
         place = self._place
         if place is None:
-            loop = _running_loop()
-            assert loop is not None
-            place = self._place = _Place(loop, bell)
+            from asyncio import get_running_loop  # noqa: PLC0415 (as in nap)
+
+            place = self._place = _Place(get_running_loop(), bell)
         try:
             return await place.wait(seconds)
         finally:
@@ -168,7 +168,7 @@ class Listener:
                 place.leave()
 
     def _rearmed(self) -> _core.Bell | None:
-        if self._place is not None and self._place.loop is not _running_loop():
+        if self._place is not None and not self._place.here():
             self._place.leave_from_anywhere()  # another loop, another bell
             self._bell = self._place = None
         if self._bell is not None:

@@ -100,7 +100,7 @@ def test_instructions_are_counted(tmp_path, channels):
 
 def test_every_package_of_the_extra_is_a_rival(rivals):
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    extra = settings["project"]["optional-dependencies"]["bench"]
+    extra = settings["dependency-groups"]["bench"]
     assert [str(each) for each in rivals.wanted().values()] == [str(Requirement(e)) for e in extra]
 
 
