@@ -11,10 +11,6 @@
 #include "reach.h"
 #include "testpoint.h"
 
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "the index of a recording is little-endian: convert entries here"
-#endif
-
 enum { LEAST_ROOM = 1 << 20 };   /* bytes allocated at a time in a small file */
 enum { MOST_AT_ONCE = 1 << 20 }; /* bytes written with one system call, but for one sub-buffer */
 

@@ -13,7 +13,7 @@ from rchan.cli.options import add_json_to, add_name_to, natural
 from rchan.cli.parsing import add_command
 from rchan.cli.screen import complain
 from rchan.cli.signals import Stopping
-from rchan.cli.streams import Losses, Output, by_cause, facts_of
+from rchan.cli.streams import Losses, Output, by_cause, check_printable, facts_of
 from rchan.errors import ChannelBusy
 from rchan.reader import Reader
 from rchan.stats import Stats
@@ -68,6 +68,7 @@ def run(options: Namespace) -> int:
     """Print and consume; the exit status."""
     channel = open_channel(options.name, options.parent)
     try:
+        check_printable(channel, options.json, options.raw)
         with Stopping() as stopping:
             cat = _Cat(options, channel, stopping)
             return (cat.follow() if options.follow else cat.up_to_now()) or stopping.status

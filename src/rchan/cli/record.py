@@ -154,6 +154,9 @@ def _add_files_to(parser: ArgumentParser) -> None:
     group.add_argument(
         "--keep-padding", action="store_true", help="every sub-buffer takes its full size"
     )
+    group.add_argument(
+        "--ctf2", action="store_true", help="events: CTF 2 metadata, too, in .metadata.ctf2"
+    )
     group.add_argument("--fsync", action="store_true", help="sync the files at the end")
 
 
@@ -236,6 +239,7 @@ def _options(options: Namespace) -> Options:
             keep_padding=options.keep_padding,
             compression=None if options.zstd is None else "zstd",
             level=options.zstd or 3,
+            ctf2=options.ctf2,
         ),
         rotation=Rotation(
             options.rotate_size, options.rotate_time, options.rotate_subbufs, options.keep

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from rchan._core import DROP_CAUSES
+from rchan.channel import Channel
 from rchan.cli.screen import paint, say
+from rchan.errors import WrongChannel
 
 _STDOUT: Final = 1
 _UNPRINTABLE: Final = re.compile(r"[^\t\n -~\xa0-\ud7ff\ue000-\U0010ffff]")
@@ -42,6 +44,15 @@ class Output:
             write_all(_STDOUT, printable(bytes(data)))
         else:
             write_all(_STDOUT, data)
+
+
+def check_printable(channel: Channel, json: bool, raw: bool) -> None:
+    """Raise WrongChannel if what a terminal would get is not for people."""
+    if channel.events and not json and not raw and os.isatty(_STDOUT):
+        raise WrongChannel(
+            f"channel {channel.name} holds typed events, which are no text: "
+            f"'rchan events {channel.name}' prints them ('--raw': their bytes)"
+        )
 
 
 def printable(data: bytes) -> bytes:

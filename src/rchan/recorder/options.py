@@ -6,7 +6,7 @@ from rchan.errors import GeometryError, WrongType
 from rchan.recorder.files import FileOptions
 from rchan.recorder.rotation import Rotation
 from rchan.stats import Count
-from rchan.tracefile.zstd import compressor
+from rchan.zstd import compressor
 
 
 @dataclass(frozen=True, slots=True)
