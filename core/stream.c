@@ -133,7 +133,7 @@ static int write_parts(struct rchan_stream *stream, const struct rchan_subbuf *s
         return write_at(stream->data_fd, sub->data + whole, sub->length - whole,
                         stream->offset + whole);
     }
-    TESTPOINT("record: written a part");
+    TESTPOINT("record: written ahead");
     whole -= sub->length;
     unsigned complete = 0;
     while (complete < stream->ahead.count && whole >= stream->ahead.length[complete])
