@@ -82,6 +82,8 @@ PyObject *bind_wrong_type(struct bind_state *state, const char *what, const char
 bool bind_parse(const char *function, const char *const *names, Py_ssize_t required, Py_ssize_t max,
                 PyObject *const *args, Py_ssize_t n_args, PyObject *given, PyObject **values);
 bool bind_get_u64(struct bind_state *state, PyObject *from, const char *what, uint64_t *to);
+/* NULL or None: shared with nobody. */
+bool bind_get_group(struct bind_state *state, PyObject *from, struct rchan_share *share);
 /* More than there can be is the most there can be. */
 bool bind_get_length(struct bind_state *state, PyObject *from, const char *what, Py_ssize_t *to);
 /* None or NULL: -1. */
