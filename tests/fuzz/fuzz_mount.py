@@ -50,10 +50,10 @@ class Kernel:
         self.end.setblocking(False)
         self.said: list[str] = []
         self.files = Filesystem(str(root))
-        self.polls = _core.Polls(self.device.fileno(), self.end.fileno())
-        self.session = Session(
-            self.device.fileno(), self.files, self.polls, report=self.said.append
-        )
+        self.stop = os.eventfd(0)
+        self.polls = _core.Polls(self.device.fileno(), self.stop)
+        device = self.device.fileno()
+        self.session = Session(device, self.files, self.polls, report=self.said.append)
 
     def answers(self) -> list[bytes]:
         found = []
@@ -75,6 +75,7 @@ class Kernel:
     def close(self) -> None:
         self.session.close()
         self.polls.close()
+        os.close(self.stop)
         self.end.close()
         self.device.close()
 
