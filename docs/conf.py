@@ -73,7 +73,8 @@ def leave_builtins(app: Sphinx, tree: nodes.document) -> None:
     """`bytes` in a signature is Python's, whatever of ours has that name."""
     for link in list(tree.findall(addnodes.pending_xref)):
         if link.get("refdomain") == "py" and link["reftarget"] in vars(builtins):
-            link.replace_self(link.children)
+            choices = list(link.findall(addnodes.pending_xref_condition))
+            link.replace_self(choices[0].children if choices else link.children)
 
 
 def setup(app: Sphinx) -> None:
