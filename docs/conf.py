@@ -1,12 +1,17 @@
 """The documentation as a site: `make docs` builds it into build/site, a warning is an error."""
 
+import builtins
 import importlib.metadata
+import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import docstrings
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
 
 project = "rchan"
 author = "the rchan authors"
@@ -34,19 +39,46 @@ toc_object_entries_show_parents = "hide"
 nitpicky = False
 
 # Pages of the repository's root are in the folder `project` here; links to them are in both places.
-ROOT_PAGES = ("CHANGELOG", "CONTRIBUTING", "SECURITY")
+ROOT = Path(__file__).resolve().parent.parent
+ROOT_PAGES = {
+    f"{name}.md": f"project/{name.lower()}" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")
+}
 
 
-def adapt(app: object, page: str, source: list[str]) -> None:
-    """Lead links to pages of the root to their copies; put the commands below their index."""
-    up = "../" * page.count("/")
-    for name in ROOT_PAGES:
-        source[0] = source[0].replace(f"](../{up}{name}.md", f"]({up}project/{name.lower()}.md")
+def from_root(match: re.Match[str]) -> str:
+    """A link of a page of the root, for its copy; other pages out there are not in the site."""
+    words, target, rest = match.groups(default="")
+    if target in ROOT_PAGES:
+        return f"[{words}](../{ROOT_PAGES[target]}.md{rest})"
+    if target.startswith("docs/"):
+        return f"[{words}](../{target.removeprefix('docs/')}{rest})"
+    return words if target.endswith(".md") else f"[{words}](../../{target}{rest})"
+
+
+def adapt(app: Sphinx, page: str, source: list[str]) -> None:
+    """Fill in the pages of the root; lead links there; put the commands below their index."""
+    for name, copy in ROOT_PAGES.items():
+        if page == copy:
+            app.env.note_dependency(str(ROOT / name))
+            text = (ROOT / name).read_text(encoding="utf-8")
+            source[0] = re.sub(r"\[([^][]*)\]\(([^):#]+)(#[^)]*)?\)", from_root, text)
+            return
+        up = "../" * page.count("/")
+        source[0] = source[0].replace(f"](../{up}{name}", f"]({up}{copy}.md")
     if page == "reference/cli":
         source[0] += "\n```{toctree}\n:hidden:\n:glob:\n\ncli/*\n```\n"
 
 
-def setup(app: object) -> None:
+def leave_builtins(app: Sphinx, tree: nodes.document) -> None:
+    """`bytes` in a signature is Python's, whatever of ours has that name."""
+    for link in list(tree.findall(addnodes.pending_xref)):
+        if link.get("refdomain") == "py" and link["reftarget"] in vars(builtins):
+            choices = list(link.findall(addnodes.pending_xref_condition))
+            link.replace_self(choices[0].children if choices else link.children)
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("doctree-read", leave_builtins)
     app.connect("source-read", adapt)
     app.connect("autodoc-process-docstring", docstrings.adapt)
 

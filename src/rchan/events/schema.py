@@ -140,7 +140,7 @@ class Schemas(Mapping[int, EventSchema]):
         self._add(length, channel._metadata(length))
 
     def adopt(self, schema: EventSchema) -> None:
-        """Add one of several traces', under the next number: they may have more than a channel."""
+        """Add schema under the next number; with several traces more than a channel may have."""
         self._events[len(self._events)] = schema
         self._by_name[schema.name] = schema
 

@@ -219,7 +219,7 @@ class FileSink(Sink):
     def begin(self, opening: bytes) -> None:
         """Put something in front of the first sub-buffer that is none, if there is none yet.
 
-        Raises RecordingFailed.
+        opening: its bytes. Raises RecordingFailed.
         """
         if self._stream.offset or not opening:
             return
@@ -229,7 +229,7 @@ class FileSink(Sink):
         self._before = replace(self._before, opening=len(stored))
 
     def conclude(self, data: bytes) -> None:
-        """Put something behind the last sub-buffer that is none, and that no index knows.
+        """Put data behind the last sub-buffer, which is none, and which no index knows.
 
         Who goes on with the file takes it away again. Raises RecordingFailed.
         """
@@ -244,7 +244,7 @@ class FileSink(Sink):
             raise RecordingFailed.because(f"cannot write {self.path}", error) from error
 
     def encode(self, data: bytes) -> bytes:
-        """What is in the file for bytes of a sub-buffer."""
+        """What is in the file for data, the bytes of a sub-buffer."""
         return data
 
     def drain(self, buffer: _core.Buffer, most: int) -> int:
@@ -313,7 +313,7 @@ class ZstdFileSink(FileSink):
         return self.decode(pread(self._data_fd, entry.stored, entry.offset), entry)[:most]
 
     def encode(self, data: bytes) -> bytes:
-        """A frame."""
+        """A frame of data."""
         with memoryview(data) as view:
             return self._compress(view)
 

@@ -123,7 +123,7 @@ class RotatingSink(Sink):
         return self._current.head() or self._head_before
 
     def conclude(self, data: bytes) -> None:
-        """As of FileSink."""
+        """As of `FileSink.conclude`: data goes behind the last sub-buffer of the newest file."""
         self._current.conclude(data)
 
     def tick(self, now: float) -> None:
