@@ -155,10 +155,10 @@ def measure(options: argparse.Namespace, tmp: Path, trace: rchan.Tracer) -> dict
     rounds, loops = options.rounds, options.loops
     with ExitStack() as stack:
         ours = rchan.LogHandler(trace)
-        with_records = rchan.LogHandler(trace)
-        with_records.addFilter(lambda record: True)  # somebody looks at each record
         mine = Counting(logger_of(ours).info, loops)
-        recorded = Counting(logger_of(with_records).info, loops)
+        shared = logger_of(rchan.LogHandler(trace))
+        shared.addHandler(logging.NullHandler())  # somebody else gets each record, too
+        recorded = Counting(shared.info, loops)
         file = stack.enter_context(stdlib(logging.FileHandler(tmp / "stdlib.log"), loops))
         null = stack.enter_context(stdlib(logging.NullHandler(), loops))
         rivals = available(
@@ -183,7 +183,7 @@ def measure(options: argparse.Namespace, tmp: Path, trace: rchan.Tracer) -> dict
             "A log record": compare(file, against_file, rounds),
             "Against making the record alone": compare(
                 null,
-                {"LogHandler": (mine, 1.3), "LogHandler, records made": (recorded, None)},
+                {"LogHandler": (mine, 1.3), "LogHandler, records made": (recorded, 1.3)},
                 rounds,
             ),
         }

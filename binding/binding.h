@@ -21,8 +21,8 @@ struct bind_reservation;
 
 struct bind_state {
     PyObject *errors; /* the module rchan.errors; NULL before set_errors */
-    PyTypeObject *attachment, *bell, *books, *buffer, *channel, *hold, *memory, *reservation,
-        *stream, *subbuf;
+    PyTypeObject *attachment, *bell, *books, *buffer, *channel, *hold, *memory, *polls,
+        *reservation, *stream, *subbuf;
     PyTypeObject *arena, *block, *copy, *decoder, *tap, *event, *span, *spans;
     struct bind_reservation *spare; /* memory of a dead one: reserve() allocates nothing */
     rchan_abytes spare_arena;       /* a dead arena's pages; its length is in the first word */
@@ -44,6 +44,7 @@ int bind_event_ready(PyObject *module, struct bind_state *state);
 int bind_event_span_ready(PyObject *module, struct bind_state *state);
 int bind_hold_ready(PyObject *module, struct bind_state *state);
 int bind_memory_ready(PyObject *module, struct bind_state *state);
+int bind_polls_ready(PyObject *module, struct bind_state *state);
 int bind_reservation_ready(PyObject *module, struct bind_state *state);
 int bind_stream_ready(PyObject *module, struct bind_state *state);
 int bind_subbuf_ready(PyObject *module, struct bind_state *state);

@@ -1,4 +1,4 @@
-/* Values into bytes: scalars. docs/events-format.md, "Types". */
+/* Values into bytes: scalars. docs/reference/events-format.md, "Types". */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -136,10 +136,30 @@ static bool encode_float(const struct bind_field *field, PyObject *value, struct
     return put(sink, &number, 8);
 }
 
+/* The scalar of an array library that is a truth value: memory that holds one, of format '?'. */
+static bool is_true_in_memory(PyObject *value, bool *wrong)
+{
+    Py_buffer view;
+    *wrong = PyObject_GetBuffer(value, &view, PyBUF_FORMAT) != 0;
+    if (*wrong) {
+        PyErr_Clear();
+        return false;
+    }
+    /* The order of its one byte may be named before it. */
+    const char *format = view.format ? strchr(view.format, '?') : NULL;
+    *wrong = view.len != 1 || view.ndim || !format || format[1] || format > view.format + 1;
+    bool result = !*wrong && *(const uint8_t *)view.buf;
+    PyBuffer_Release(&view);
+    return result;
+}
+
 static bool encode_bool(PyObject *value, struct bind_sink *sink, bool *wrong)
 {
-    *wrong = value != Py_True && value != Py_False;
-    return !*wrong && put(sink, &(uint8_t){value == Py_True}, 1);
+    *wrong = false;
+    bool given = value == Py_True;
+    if (rchan_unlikely(!given && value != Py_False))
+        given = is_true_in_memory(value, wrong);
+    return !*wrong && put(sink, &(uint8_t){given}, 1);
 }
 
 /* A member, a label or a value: what the enum knows it as. */

@@ -89,7 +89,8 @@ static int add_constants(PyObject *module)
     Py_XDECREF(causes);
     if (result || PyModule_AddObjectRef(module, "TESTPOINTS", testpoints))
         return -1;
-    return PyModule_AddIntConstant(module, "ABI_VERSION", RCHAN_ABI_VERSION) ||
+    return PyModule_AddStringConstant(module, "VERSION", RCHAN_VERSION) ||
+           PyModule_AddIntConstant(module, "ABI_VERSION", RCHAN_ABI_VERSION) ||
            PyModule_AddIntConstant(module, "MAX_SUBBUFS", RCHAN_MAX_SUBBUFS) ||
            PyModule_AddIntConstant(module, "MAX_BUFFERS", RCHAN_MAX_BUFFERS) ||
            PyModule_AddIntConstant(module, "MAX_SLOTS", RCHAN_MAX_SLOTS) ||
@@ -122,8 +123,9 @@ static int module_exec(PyObject *module)
            bind_copy_ready(module, state) || bind_decoder_ready(module, state) ||
            bind_event_ready(module, state) || bind_event_span_ready(module, state) ||
            bind_hold_ready(module, state) || bind_memory_ready(module, state) ||
-           bind_reservation_ready(module, state) || bind_subbuf_ready(module, state) ||
-           bind_stream_ready(module, state) || bind_tap_ready(module, state);
+           bind_polls_ready(module, state) || bind_reservation_ready(module, state) ||
+           bind_subbuf_ready(module, state) || bind_stream_ready(module, state) ||
+           bind_tap_ready(module, state);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
@@ -139,6 +141,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->channel);
     Py_VISIT(state->hold);
     Py_VISIT(state->memory);
+    Py_VISIT(state->polls);
     Py_VISIT(state->reservation);
     Py_VISIT(state->copy);
     Py_VISIT(state->decoder);
@@ -166,6 +169,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->channel);
     Py_CLEAR(state->hold);
     Py_CLEAR(state->memory);
+    Py_CLEAR(state->polls);
     Py_CLEAR(state->reservation);
     Py_CLEAR(state->copy);
     Py_CLEAR(state->decoder);

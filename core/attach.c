@@ -147,7 +147,11 @@ static struct rchan_channel *open_control(const char *path, int directory, const
     rchan_control_name(name, sizeof name, base);
     int fd = rchan_file_open(directory, name, share, &file, error);
     if (fd < 0 && error->failure == RCHAN_FAIL_NOT_FOUND)
-        rchan_fail(error, RCHAN_FAIL_NOT_FOUND, ENOENT, "there is no channel %s in %s", base, path);
+        rchan_fail(
+            error, RCHAN_FAIL_NOT_FOUND, ENOENT,
+            "there is no channel %s in %s: it was not created yet, or its creator has closed it "
+            "('rchan ls' shows which there are)",
+            base, path);
     if (fd < 0)
         return NULL;
     TESTPOINT("attach: opened");

@@ -120,6 +120,17 @@ int rchan_handle_map(struct rchan_channel *channel, struct rchan_error *error)
     return 0;
 }
 
+bool rchan_channel_whole(struct rchan_channel *channel)
+{
+    struct stat control;
+    if (fstat(channel->fd, &control) == 0 && (uint64_t)control.st_size < channel->map_size) {
+        int result = ftruncate(channel->fd, (off_t)channel->map_size); /* zeros, not a SIGBUS */
+        (void)result;
+        channel->cut = true;
+    }
+    return !channel->cut;
+}
+
 int rchan_handle_join(struct rchan_channel *channel, struct rchan_error *error)
 {
     int result = rchan_attachment_add(channel);
@@ -213,9 +224,11 @@ int rchan_control_link(struct rchan_channel *channel, int directory, const char 
         rchan_clear_half_created(channel->directory, directory, base, channel->share))
         result = name_control(channel, directory, name);
     if (result == -EEXIST)
-        return rchan_fail(error, RCHAN_FAIL_EXISTS, EEXIST,
-                          "channel %s exists in %s; open it, remove it, or choose another name",
-                          base, channel->directory);
+        return rchan_fail(
+            error, RCHAN_FAIL_EXISTS, EEXIST,
+            "channel %s exists in %s: join it (rchan.open, or create with exist_ok=True), "
+            "or, if it is left over, remove it (rchan.remove, 'rchan rm %s')",
+            base, channel->directory, base);
     if (result == -EXDEV)
         return rchan_fail(error, RCHAN_FAIL_UNSUPPORTED, EXDEV,
                           "%s is on another file system than the buffers were made on",

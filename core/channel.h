@@ -36,6 +36,10 @@ static inline struct rchan_channel *rchan_channel_attach(const char *directory, 
     return rchan_channel_attach_shared(directory, base, (struct rchan_share){0}, hooks, error);
 }
 
+/* False: its control file was cut, also at an earlier call. Ask before looking at one that others may
+ * damage: a look at what is not there is a SIGBUS. From the call on the file is long enough. */
+bool rchan_channel_whole(struct rchan_channel *channel);
+
 /* Unmap everything, give the slot back, free. The channel itself stays. */
 void rchan_channel_detach(struct rchan_channel *channel);
 

@@ -1,4 +1,4 @@
-/* The reader's side. docs/protocol.md, "Read". */
+/* The reader's side. docs/explanation/protocol.md, "Read". */
 #include "consume.h"
 
 #include <errno.h>

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { LARGEST_PIECE = 1 << 24, SMALLEST_PIECE = 1 << 16 };
@@ -251,16 +252,34 @@ int rchan_file_open(int directory, const char *name, struct rchan_share share, s
     return fd;
 }
 
+/* The kernel's struct statx as far as we need it: musl has it only since 1.2.5, and what is built
+ * with that shall run with the ones before. */
+struct birth {
+    uint32_t mask, unused1[7];
+    uint64_t inode, unused2[5];
+    int64_t seconds;
+    uint32_t nanoseconds, unused3;
+    uint64_t unused4[20];
+};
+static_assert(offsetof(struct birth, inode) == 32 && offsetof(struct birth, seconds) == 80 &&
+                  sizeof(struct birth) == 256,
+              "as in <linux/stat.h>");
+enum { BIRTH_INODE = 0x100, BIRTH_TIME = 0x800 };
+
+static int ask_birth(int directory, const char *name, struct birth *found)
+{
+    int flags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW;
+    return (int)syscall(SYS_statx, directory, name, flags, BIRTH_INODE | BIRTH_TIME, found);
+}
+
 uint64_t rchan_file_identity(int directory, const char *name)
 {
-    struct statx found;
-    if (statx(directory, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_BTIME,
-              &found))
+    struct birth found;
+    if (ask_birth(directory, name, &found))
         return 0;
-    uint64_t born = found.stx_mask & STATX_BTIME
-                        ? (uint64_t)found.stx_btime.tv_sec * 1000000000u + found.stx_btime.tv_nsec
-                        : 0;
-    uint64_t identity = found.stx_ino ^ born * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t born =
+        found.mask & BIRTH_TIME ? (uint64_t)found.seconds * 1000000000u + found.nanoseconds : 0;
+    uint64_t identity = found.inode ^ born * UINT64_C(0x9e3779b97f4a7c15);
     return identity ? identity : 1;
 }
 

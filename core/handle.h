@@ -84,6 +84,7 @@ struct rchan_channel {
     bool named;
     bool copied; /* the files are copies: inode numbers say nothing */
     bool hidden; /* the control file, like buffers' */
+    bool cut;    /* it was found too short */
     int fd;      /* control file; carries the slot's lock */
     mode_t mode;
     struct rchan_share share;

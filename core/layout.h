@@ -14,12 +14,14 @@
  *   +--------------------------+ metadata_offset
  *   | schemas of events        |   (event channels; the file grows with them)
  *
- * Each sub-buffer of an event channel begins with a struct rchan_packet: docs/events-format.md.
+ * Each sub-buffer of an event channel begins with a struct rchan_packet: docs/reference/events-format.md.
  * Zeroed memory is a valid, empty table, block and buffer. A change to any of this
- * is a new RCHAN_ABI_VERSION. docs/protocol.md says who may write which word.
+ * is a new RCHAN_ABI_VERSION. docs/explanation/protocol.md says who may write which word.
  */
 #ifndef RCHAN_LAYOUT_H
 #define RCHAN_LAYOUT_H
+
+#include "platform.h"
 
 #include <assert.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* Where a reader stands: its word, its position, laps, the commit. docs/protocol.md, "Read". */
+/* Where a reader stands: its word, its position, laps, the commit. docs/explanation/protocol.md, "Read". */
 #include "position.h"
 
 #include <errno.h>

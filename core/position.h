@@ -1,4 +1,4 @@
-/* Where a reader stands, for the files of the reader's side only. docs/protocol.md, "Read". */
+/* Where a reader stands, for the files of the reader's side only. docs/explanation/protocol.md, "Read". */
 #ifndef RCHAN_POSITION_H
 #define RCHAN_POSITION_H
 

@@ -1,4 +1,4 @@
-/* Ringing: what a waker does for readers that wait on a descriptor. docs/protocol.md, "Bells". */
+/* Ringing: what a waker does for readers that wait on a descriptor. docs/explanation/protocol.md, "Bells". */
 #ifndef RCHAN_RING_H
 #define RCHAN_RING_H
 

@@ -1,4 +1,4 @@
-/* Reading along without consuming. docs/protocol.md, "Tap". */
+/* Reading along without consuming. docs/explanation/protocol.md, "Tap". */
 #include "tap.h"
 
 #include <errno.h>

@@ -69,11 +69,18 @@ def _look_at(where: str, name: str, group: int | None) -> ChannelInfo | None:
         channel._detach()
 
 
-def remove(name: str, parent: Parent = None, group: Group = None) -> None:
+def remove(
+    name: str, parent: Parent = None, group: Group = None, *, missing_ok: bool = False
+) -> None:
     """Finalize a channel and remove its files, also of a damaged, orphaned or half-created one.
 
-    Whoever has it open can read it to the end. name, parent, group: as in `create`. Raises
-    WrongType, BadName, ChannelNotFound, NotPermitted.
+    Whoever has it open can read it to the end. name, parent, group: as in `create`. missing_ok: no
+    such channel is no error. Raises WrongType, BadName, ChannelNotFound, NotPermitted.
     """
     where, shared = place(parent, group)
-    _core.remove(where, check_base(name), shared)
+    base = check_base(name)
+    try:
+        _core.remove(where, base, shared)
+    except ChannelNotFound:
+        if not missing_ok:
+            raise

@@ -138,8 +138,8 @@ class Channel(_core.Channel):
         _open_channels.discard(self)
         if creator and too_big:
             warnings.warn(
-                f"channel {name!r}: records were dropped because they are too big for a "
-                f"sub-buffer, the last of {too_big} bytes (stats().total.dropped_too_big)",
+                f"channel {name!r}: records were dropped because they are longer than a sub-buffer "
+                f"(subbuf_size); the last had {too_big} bytes (stats().total.dropped_too_big)",
                 RchanWarning,
                 stacklevel=2,
             )

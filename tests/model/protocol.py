@@ -1,4 +1,4 @@
-"""The model of docs/protocol.md: taking words, write, reserve, switch, flush, reset.
+"""The model of docs/explanation/protocol.md: taking words, write, reserve, switch, flush, reset.
 
 One `yield` is one atomic step on a shared word (words.py says which word is which of layout.h).
 Each method is a part of an actor's program; tests override single methods to plant a bug.

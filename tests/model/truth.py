@@ -1,7 +1,7 @@
 """What truly happened, noted in the very step that makes it so, and the checks against it.
 
-The books are those of docs/protocol.md: computed from the shared words as a fresh process would,
-in every reachable state, so also after a kill between any two stores.
+The books are those of docs/explanation/protocol.md: computed from the shared words as a fresh
+process would, in every reachable state, so also after a kill between any two stores.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
-"""The hand-overs of docs/protocol.md as programs for the weak machine, with the core's own orders.
+"""The hand-overs of docs/explanation/protocol.md as programs for the weak machine.
 
-Each gives threads, what memory holds before, and what must never be: it is told what every thread
-had loaded at its end (None: it took another way).
+They have the core's own orders. Each gives threads, what memory holds before, and what must never
+be: it is told what every thread had loaded at its end (None: it took another way).
 """
 
 from collections.abc import Callable

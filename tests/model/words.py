@@ -1,4 +1,4 @@
-"""The shared words of the model of docs/protocol.md, and the single steps that touch them.
+"""The shared words of docs/explanation/protocol.md, and the single steps that touch them.
 
 Each word here is the word of the same name of struct rchan_block in core/layout.h, packed words
 as tuples of their fields:

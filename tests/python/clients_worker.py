@@ -11,6 +11,12 @@ def work(number):
     log.info("work %d in a child", number)
 
 
+def work_structlog(number):
+    import structlog  # noqa: PLC0415
+
+    structlog.get_logger().info("in a child", number=number)
+
+
 def fail(number):
     log.info("fail %d", number)
     warnings.simplefilter("default")

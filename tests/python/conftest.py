@@ -19,9 +19,11 @@ from rchan import cpus
 
 
 def pytest_configure() -> None:
-    """Programs that tests start inherit what is ignored: by nohup, by a shell's `&`."""
+    """Programs that tests start inherit what is ignored (by nohup, by a shell's `&`), but not what
+    is handled: so nohup still holds for us."""
     for number in (signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -1,6 +1,7 @@
 """Typed events: every type there and back, what is refused, spans, forks and threads."""
 
 import array
+import ctypes
 import enum
 import math
 import os
@@ -140,6 +141,54 @@ def test_what_is_refused_is_not_written(trace, kind, value, error, match):
     assert isinstance(raised.value, rchan.RchanError)
     assert values(trace) == []
     assert trace.channel.stats().total.attempted.records == 0
+
+
+class Index:
+    """Stands for an integer, as numpy.int64 does, and is none."""
+
+    def __index__(self):
+        return 7
+
+
+class Real:
+    """Stands for a real number, as numpy.float32 does, and is none."""
+
+    def __float__(self):
+        return 0.25
+
+
+def test_scalars_of_array_libraries(trace):
+    """By the protocols that they have; ctypes has memory of a truth value, as numpy.bool_ does."""
+    numbers = {"i": rchan.i16, "u": rchan.u64, "f": rchan.f32, "d": float}
+    event = trace.event("event", b=bool, **numbers, many=rchan.array(bool))
+    true, false = ctypes.c_bool(True), ctypes.c_bool(False)
+    assert event(true, Index(), Index(), Real(), Index(), [true, False])
+    assert event(b=false, i=Index(), u=Index(), f=Real(), d=Real(), many=())
+    first = {"b": 1, "i": 7, "u": 7, "f": 0.25, "d": 7.0, "many": [1, 0]}
+    assert values(trace) == [first, first | {"b": 0, "d": 0.25, "many": []}]
+    for wrong in (ctypes.c_byte(1), (ctypes.c_bool * 1)(True), Index()):
+        with pytest.raises(rchan.WrongType, match="b must be a bool"):
+            event(wrong, 1, 1, 1, 1, [])
+    with pytest.raises(rchan.WrongType, match="i must be an int, not Real"):
+        event(True, Real(), 1, 1, 1, [])
+    with trace.span("work", b=true, i=Index(), f=Real()):
+        pass
+    kinds = dict(trace.schemas.by_name("work:begin").fields)
+    assert [str(kinds[name]) for name in "bif"] == ["bool", "i64", "f64"]
+
+
+def test_scalars_of_numpy(trace):
+    numpy = pytest.importorskip("numpy")
+    event = trace.event("event", b=bool, i=int, u=rchan.u64, f=float, s=str, a=rchan.array(bool))
+    flags = numpy.array([True, False])
+    most = numpy.uint64(2**64 - 1)
+    assert event(flags[1], numpy.int8(-5), most, numpy.float16(0.5), numpy.str_("x"), flags)
+    with trace.span("work", b=flags[0], n=numpy.int32(3), x=numpy.float32(0.5)):
+        pass
+    found = values(trace)[0]
+    assert found == {"b": 0, "i": -5, "u": 2**64 - 1, "f": 0.5, "s": "x", "a": [1, 0]}
+    with pytest.raises(rchan.WrongType, match="b must be a bool"):
+        event(flags, 1, 1, 1, "", [])
 
 
 def test_number_and_names_of_values(trace):

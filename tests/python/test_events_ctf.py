@@ -1,19 +1,20 @@
 """Trace directories: babeltrace2 reads them as they are; what they say of time and of losses."""
 
 import fcntl
-import json
 import os
 import re
 import signal
 import struct
 import time
 
+import ctf2_reader
 import pytest
 from event_decoder import HEADER, babeltrace2, snapshot, values
+from event_values import EVERY, VALUES
 from forking import forked, kill
 
 import rchan
-from rchan import _core
+from rchan import _core, events
 from rchan.events import Clock, Schemas, clock, ctf, packet, tsdl
 
 LINE = re.compile(r"\[(\d+\.\d+)\] \(\+[\d.?]+\) (?:\S+ )?(.+?): \{ .*? \}, \{ .*? \}, \{ (.*) \}")
@@ -232,22 +233,30 @@ def test_metadata_says_what_it_was_made_from(trace):
 
 
 def test_ctf_2_beside_it(trace, tmp_path):
-    trace.event("event", x=rchan.bytes, y=rchan.array(int), z=rchan.enum(rchan.u8, A=1))
-    trace.event("event", x=rchan.bytes, y=rchan.array(int), z=rchan.enum(rchan.u8, A=1))(b"", [], 1)
+    """A reader that goes by the CTF 2 metadata alone finds what was written."""
+    every = trace.event("every", **EVERY)
+    labels = rchan.enum(rchan.u8, A=1, B=1, ÄÖ=7)
+    odd = trace.event('odd "name"', x=rchan.bytes, y=rchan.array(labels), z=labels)
+    for _ in range(50):
+        every(*VALUES)
+        odd(b"\0\xff", ["A", 7], "B")
+    with trace.span("work", file="a.py"):
+        pass
     directory = ctf.write_trace(trace.channel, tmp_path, with_ctf2=True)
-    records = (directory / ".metadata.ctf2").read_bytes().split(b"\x1e")
-    assert records[0] == b""
-    fragments = [json.loads(record) for record in records[1:]]
-    assert [fragment["type"] for fragment in fragments] == [
-        *("preamble", "trace-class", "clock-class", "data-stream-class", "event-record-class")
-    ]
-    members = fragments[4]["payload-field-class"]["member-classes"]
-    assert [m["name"] for m in members] == ["x_length", "x", "y_length", "y", "z"]
-    assert members[1]["field-class"]["length-field-location"]["path"] == ["x_length"]
-    assert members[4]["field-class"]["mappings"] == {"A": [[1, 1]]}
-    context = fragments[3]["packet-context-field-class"]["member-classes"]
-    assert sum(m["field-class"]["length"] for m in context) == (HEADER.size - 24) * 8
-    assert len(read(directory)[0]) == 1
+    metadata = ctf2_reader.Metadata.parse((directory / ".metadata.ctf2").read_bytes())
+    (stream,) = directory.glob("stream_*")
+    found = ctf2_reader.events(metadata, stream.read_bytes())
+    expected = list(events.read(directory))
+    assert len(found) == len(expected) == 102
+    for (name, time_ns, context, payload), event in zip(found, expected, strict=True):
+        assert (name, context) == (
+            event.name,
+            {n: getattr(event, n) for n in ("cpu", "pid", "tid")},
+        )
+        assert abs(time_ns - event.time_ns) < 1000
+        lengths = {n for n in payload if n.endswith("_length")}
+        assert {n: v for n, v in payload.items() if n not in lengths} == event.fields
+    assert len(read(directory)[0]) == 102  # and CTF 1.8 is as it was
 
 
 def test_a_trace_is_not_written_over(trace, tmp_path):

@@ -28,7 +28,7 @@ from rchan.recorder.files import StreamName
 from rchan.recorder.place import Place
 from rchan.recorder.sinks import BUSY, EMPTY, LIMIT
 from rchan.tracefile.index import Entry, Index
-from rchan.tracefile.zstd import decompress
+from rchan.zstd import decompress
 
 SIZE = 64
 HAS_ZSTD = find_spec("zstandard") is not None or find_spec("compression") is not None

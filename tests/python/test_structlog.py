@@ -1,13 +1,16 @@
 """structlog's events as typed events."""
 
+import multiprocessing
 import pickle
 import sys
+from multiprocessing import forkserver
 
+import clients_worker
 import pytest
 from clients_trace import logged
 
 import rchan
-from rchan.clients.structlog import Processor
+from rchan.clients.structlog import Processor, _for_children
 
 structlog = pytest.importorskip("structlog")
 
@@ -63,6 +66,56 @@ def test_whatever_is_logged(processor):
     assert found[1]["fields"] == "{'n': 1180591620717411303424}"
     assert found[2]["fields"] == "{'a b': 1}"
     assert len(found) == 4
+
+
+@pytest.fixture
+def unconfigured():
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("shown", ["nothing", "json", "lambda"])
+def test_children_have_the_processor(channels, unconfigured, capfd, method, shown):
+    """However they are started, without a line in them; also if not all of it can be pickled."""
+    processor = Processor("app", n_buffers=1, last=shown == "nothing")
+    more = {"json": structlog.processors.JSONRenderer(), "lambda": lambda log, how, event: "shown"}
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            processor,
+            *([] if shown == "nothing" else [more[shown]]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(20),
+    )
+    process = multiprocessing.get_context(method).Process(
+        target=clients_worker.work_structlog, args=(5,)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    ((name, fields, event),) = logged(processor.tracer.channel)
+    assert (name, fields["number"], event.pid) == ("structlog:in_a_child", 5, process.pid)
+    out, err = capfd.readouterr()
+    wanted = {"nothing": "", "json": '{"number": 5, "event": "in a child"}\n'}
+    assert out == wanted.get(shown, "shown\n" if method == "fork" else "")
+    assert err == ""
+    forkserver._forkserver._stop()
+
+
+def test_a_child_that_configures_structlog_itself(channels, unconfigured):
+    """What it wants stands."""
+    Processor("app", n_buffers=1)
+    structlog.configure(processors=[structlog.processors.JSONRenderer()])
+    configure, arguments = _for_children() or (None, None)
+    assert configure is None  # none of ours is in it
+    processor = Processor("app", n_buffers=1, last=True)
+    structlog.configure(processors=[processor])
+    configure, arguments = _for_children()
+    mine = [structlog.processors.JSONRenderer()]
+    structlog.configure(processors=mine)
+    configure(*arguments)
+    assert structlog.get_config()["processors"] is mine
 
 
 def test_without_structlog(channels, monkeypatch):

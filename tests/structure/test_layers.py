@@ -10,7 +10,9 @@ from sources import ROOT, name_of, own_files
 
 # Lowest first. A file may include its own layer and those below.
 CORE = (
-    {"atomics", "clock", "copy", "cpu", "crc32c", "task", "testpoint"},
+    {"platform"},
+    {"atomics", "clock", "copy", "cpu", "crc32c_fold", "task", "testpoint"},
+    {"crc32c"},
     {"layout"},
     {"handle"},
     {"kept"},
@@ -28,7 +30,7 @@ CORE = (
 PACKAGE = (
     {"_core", "cpus", "errors"},
     {"geometry", "groups"},
-    {"buffers", "callbacks", "listener", "names", "stats", "wakeup"},
+    {"buffers", "callbacks", "listener", "names", "stats", "wakeup", "zstd"},
     {"taken"},
     {"merge"},
     {"reader"},

@@ -23,15 +23,15 @@ from rchan.export import jsonl, text
 _EXAMPLES: Final = """\
 Nothing is consumed. What was lost or is damaged is said on standard error at
 the end. TIME is 2026-11-21T12:34:56.789 (local time, if it names no zone) or
-seconds since 1970. DIR is a trace directory: DIR/NAME of a recording, or what
-'rchan export -f ctf' made.
+seconds since 1970. DIR is a recording (all channels in it, by time), a
+directory DIR/NAME of one, or what 'rchan export -f ctf' made.
 
 JSON: an object a line: event, time_ns (since 1970), cpu, pid, tid and fields.
 
 examples:
   rchan events app                               what the channel holds now
   rchan events app --follow -e 'request*'        and what comes, until Ctrl-C
-  rchan events run1/app --where user=42 --pid 1234
+  rchan events run1/ --where user=42 --pid 1234
 
 exit status: 0; 3: there is no such channel or trace; 4: it is damaged; of
 other failures: see 'rchan --help'.
@@ -57,7 +57,7 @@ def add_to(subcommands: Any) -> None:
         epilog=_EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", metavar="NAME|DIR", help="a channel, or a trace directory")
+    parser.add_argument("source", metavar="NAME|DIR", help="a channel, or a directory")
     add_parent_to(parser)
     add = parser.add_argument
     add("-e", "--event", metavar="PATTERN", action="append", help="only types like this: 'req*'")

@@ -16,7 +16,7 @@ _EPILOG = (
     + """
 examples:
   rchan export app -f ctf -o trace               for babeltrace2, Trace Compass
-  rchan export run1/app -f perfetto -o run1.pftrace
+  rchan export run1/ -f perfetto -o run1.pftrace
   rchan export run1/app -f jsonl -o - | jq .
 
 exit status: 0; 3: there is no such channel or trace; 5: OUT is there already;
@@ -34,7 +34,7 @@ def add_to(subcommands: Any) -> None:
         epilog=_EPILOG,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", metavar="NAME|DIR", help="a channel, or a trace directory")
+    parser.add_argument("source", metavar="NAME|DIR", help="a channel, or a directory")
     parser.add_argument(
         "-f", "--format", metavar="FORMAT", choices=FORMATS, required=True, help="see below"
     )

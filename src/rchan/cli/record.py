@@ -30,6 +30,7 @@ from rchan.recorder import (
     FileOptions,
     Limits,
     Manager,
+    Notice,
     Options,
     Progress,
     Recorder,
@@ -94,7 +95,9 @@ def add_to(subcommands: Any) -> None:
     _add_ending_to(parser)
     _add_files_to(parser)
     add_geometry_to(parser)
-    parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    parser.add_argument(
+        "--quiet", action="store_true", help="no progress, no summary; only what is wrong"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON at the end")
     parser.set_defaults(run=run)
 
@@ -150,6 +153,9 @@ def _add_files_to(parser: ArgumentParser) -> None:
     group.add_argument("--no-checksum", action="store_true", help="no CRC-32C of each sub-buffer")
     group.add_argument(
         "--keep-padding", action="store_true", help="every sub-buffer takes its full size"
+    )
+    group.add_argument(
+        "--ctf2", action="store_true", help="events: CTF 2 metadata, too, in .metadata.ctf2"
     )
     group.add_argument("--fsync", action="store_true", help="sync the files at the end")
 
@@ -233,6 +239,7 @@ def _options(options: Namespace) -> Options:
             keep_padding=options.keep_padding,
             compression=None if options.zstd is None else "zstd",
             level=options.zstd or 3,
+            ctf2=options.ctf2,
         ),
         rotation=Rotation(
             options.rotate_size, options.rotate_time, options.rotate_subbufs, options.keep
@@ -278,7 +285,9 @@ class _Screen:
             self._plain_at = monotonic() + _PLAIN
             say(f"rchan: {text}", sys.stderr)
 
-    def notice(self, text: str) -> None:
+    def notice(self, text: Notice) -> None:
+        if self._quiet and not text.trouble:
+            return
         self._line.clear()
         say(f"rchan: {text}", sys.stderr)
 

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from signal import (
@@ -35,9 +35,9 @@ from rchan.cli.parsing import add_command
 from rchan.cli.screen import complain, say
 from rchan.clients.launch import Death, Watch, environment
 from rchan.cpus import default_n_buffers
-from rchan.errors import ChannelBusy, ChannelNotFound
+from rchan.errors import ChannelNotFound
 from rchan.events import Tracer, ctf
-from rchan.taken import TakenSubbuf
+from rchan.recorder import Recorder, Recording
 
 _ABOUT: Final = """\
 Run COMMAND and record what it and all Python processes that it starts (by fork,
@@ -53,11 +53,15 @@ examples:
   rchan run -- python app.py                          record all of it
   rchan run -o trace -- gunicorn -w 4 app:app         also programs in Python
   rchan run --overwrite --size 64M -- python job.py   only what led to a crash
-  babeltrace2 trace                                   read it
+  rchan events trace                                  read it
+  babeltrace2 trace                                   the same
 
-DIR is a trace in the Common Trace Format; with --overwrite it has one in
-snapshot-1, snapshot-2, ... for each death. Without -o it is called
-rchan-run-DATE-TIME.
+DIR gets a recording, as of 'rchan record', which is a trace in the Common
+Trace Format; with --overwrite, a trace for each death: snapshot-1, snapshot-2.
+Without -o it is called rchan-run-DATE-TIME. 'rchan verify DIR' checks it.
+
+If rchan itself is killed, COMMAND goes on, what was recorded is there, and the
+rest waits in the channel: 'rchan record -o DIR run-PID' goes on with it.
 
 COMMAND can write events of its own: RCHAN_CHANNEL has the channel's name,
 RCHAN_PARENT its directory. Signals that can be passed on are passed on to it.
@@ -67,7 +71,7 @@ their own, are not recorded. When COMMAND has ended, so has the recording.
 exit status: that of COMMAND, or 128 + the number of the signal that ended it;
 of failures before it was started: see 'rchan --help'.
 """
-_TICK: Final = 0.02
+_TICK: Final = 0.02  # seconds between two looks at COMMAND, when nothing is recorded
 _MOST_SNAPSHOTS: Final = 100
 _PASSED: Final = frozenset(
     {
@@ -100,16 +104,38 @@ def run(options: Namespace) -> int:
         return complain(f"{directory}: exists already", exits.EXISTS)
     except OSError as error:
         return complain(f"{directory}: {os.strerror(error.errno or 0)}", exits.RECORDING_FAILED)
-    name = f"run-{os.getpid()}"
     try:
-        with ExitStack() as stack:
-            tracer = stack.enter_context(Tracer(name, **shape_of(options, default_n_buffers())))
-            stack.callback(_remove, tracer.channel)
-            watch = stack.enter_context(Watch()) if options.overwrite else None
-            return _run(options, tracer.channel, directory, watch)
+        return _run(options, directory)
     finally:
         with suppress(OSError):
             directory.rmdir()  # if there is nothing in it
+
+
+def _run(options: Namespace, directory: Path) -> int:
+    name = f"run-{os.getpid()}"
+    with ExitStack() as stack:
+        tracer = stack.enter_context(Tracer(name, **shape_of(options, default_n_buffers())))
+        channel = tracer.channel
+        leave = stack.enter_context(ExitStack())
+        leave.callback(_remove, channel)
+        watch = recorder = None
+        if options.overwrite:
+            watch = stack.enter_context(Watch())
+        else:
+            recorder = Recorder(channel, directory, notice=_notice)
+        mask = stack.enter_context(_signals_held())
+        try:
+            command = Command(options.command, environment(channel, watch, os.environ), mask)
+        except OSError as error:
+            if recorder is not None:
+                recorder.abandon()
+            return _not_started(options.command[0], error)
+        failed = _recorded(options, command, recorder, directory, watch, channel)
+        if failed and recorder is not None:
+            leave.pop_all()  # what is not recorded is in the channel
+        while not _over(command):
+            time.sleep(_TICK)
+        return command.poll() or exits.OK
 
 
 def _remove(channel: Channel) -> None:
@@ -117,29 +143,38 @@ def _remove(channel: Channel) -> None:
         remove(str(channel.name), channel.directory)
 
 
-def _run(options: Namespace, channel: Channel, directory: Path, watch: Watch | None) -> int:
-    with _signals_held() as mask:
-        try:
-            command = Command(options.command, environment(channel, watch, os.environ), mask)
-        except FileNotFoundError:
-            return complain(f"{options.command[0]}: command not found", exits.NO_COMMAND)
-        except OSError as error:
-            words = os.strerror(error.errno or 0)
-            return complain(f"{options.command[0]}: {words}", exits.CANNOT_RUN)
-        failure = None
-        try:
-            if watch is None:
-                record_trace(channel, directory, lambda: _over(command))
-            else:
-                _watch(options, channel, directory, watch, command)
-        except Exception as error:  # the program goes on all the same
-            failure = error
-            complain(f"{error}: recording ends here", exits.RECORDING_FAILED)
-        while not _over(command):
-            time.sleep(_TICK)
-        if failure is None and not options.quiet and watch is None:
-            _conclude(channel, directory)
-        return command.poll() or exits.OK
+def _notice(text: str) -> None:
+    say(f"rchan: {text}", sys.stderr)
+
+
+def _not_started(name: str, error: OSError) -> int:
+    if isinstance(error, FileNotFoundError):
+        return complain(f"{name}: command not found", exits.NO_COMMAND)
+    return complain(f"{name}: {os.strerror(error.errno or 0)}", exits.CANNOT_RUN)
+
+
+def _recorded(
+    options: Namespace,
+    command: Command,
+    recorder: Recorder | None,
+    directory: Path,
+    watch: Watch | None,
+    channel: Channel,
+) -> bool:
+    """Until the program has ended. True: that failed; the program goes on all the same."""
+    try:
+        if watch is not None:
+            _watch(options, channel, directory, watch, command)
+        elif recorder is not None:
+            (done,) = recorder.run(lambda: _over(command))
+            _conclude(options, done, directory)
+    except Exception as error:
+        complain(f"{error}: recording ends here", exits.RECORDING_FAILED)
+        if recorder is not None:
+            words = f"rchan record -o {directory} {channel.name}"
+            _notice(f"what is not recorded is still in the channel: {words}")
+        return True
+    return False
 
 
 @contextmanager
@@ -160,23 +195,6 @@ def _over(command: Command) -> bool:
         if info.si_code != _SI_KERNEL:
             command.send(info.si_signo)
     return command.poll() is not None
-
-
-def record_trace(channel: Channel, directory: Path, over: Callable[[], bool]) -> None:
-    """Drain the channel into a trace directory, until `over()` and then to the end."""
-    ctf.write_trace(channel, directory, _packets(channel, over))
-
-
-def _packets(channel: Channel, over: Callable[[], bool]) -> Iterator[TakenSubbuf]:
-    while True:
-        last = over()
-        if last:
-            with suppress(ChannelBusy):  # a writer that was stopped in the middle: all but its own
-                channel.flush()
-        with channel.reader(timeout=0 if last else _TICK) as reader:
-            yield from reader
-        if last:
-            return
 
 
 def _watch(
@@ -201,11 +219,14 @@ def _words(deaths: list[Death]) -> str:
     return ", ".join(f"process {death.pid} {words[death.why]}" for death in deaths)
 
 
-def _conclude(channel: Channel, directory: Path) -> None:
-    total = channel.stats().total
-    lost = total.dropped.records
-    say(
-        f"rchan: {total.consumed.records:,} events in {directory}"
-        + (f"; {lost:,} were dropped: give a larger --size" if lost else ""),
-        sys.stderr,
-    )
+def _conclude(options: Namespace, done: Recording, directory: Path) -> None:
+    lost = sum(count.records for count in done.lost.values())
+    if not options.quiet:
+        say(
+            f"rchan: {done.records:,} events in {directory}"
+            + (f"; {lost:,} were dropped: give a larger --size" if lost else ""),
+            sys.stderr,
+        )
+    if done.unfinished:
+        held = ", ".join(map(str, done.unfinished))
+        _notice(f"buffer {held} was held by a stopped process: its last events are not recorded")

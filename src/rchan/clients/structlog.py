@@ -1,10 +1,13 @@
 """A processor for structlog: what is logged becomes a typed event."""
 
 import contextlib
+import pickle
+import sys
 from collections.abc import MutableMapping
 from typing import Any, Final
 
 from rchan.channel import Channel
+from rchan.clients import inherit
 from rchan.clients.handler import LIMIT
 from rchan.clients.render import exception_line, exception_text, rendered
 from rchan.clients.sites import Constant, Emit, declare, type_of
@@ -20,13 +23,14 @@ _MOST_KINDS: Final = 4096
 class Processor:
     """A structlog processor that writes each event dict into a channel.
 
-        structlog.configure(processors=[…, rchan.clients.structlog.Processor("app")])
+        structlog.configure(processors=[..., rchan.clients.structlog.Processor("app")])
 
     An event's type is its name, level and keys: each key is a field of its value's type; what is
     no int, float, bool, str or bytes is stored as its repr, in `KEY_repr`. It hands the dict on to
     the processor behind it; with last=True there is none: it ends there (structlog.DropEvent). It
-    never raises otherwise. It is pickled by the channel's name; processes that are started by
-    spawn have it if they configure structlog, or through `rchan run`.
+    never raises otherwise. It is pickled by the channel's name. Children of multiprocessing, by
+    whichever start method, have structlog configured as it was in their parent when they were
+    started, unless they have configured it themselves.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Processor:
         self._generic: Emit | None = None
         self.unwritten = 0
         """Events that came after the channel was closed."""
+        inherit.add_other("structlog", _for_children)
 
     @property
     def tracer(self) -> Tracer:
@@ -151,6 +156,45 @@ class Processor:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (self._tracer, self._drop is not None, self._limit)
+
+
+# ---- children of multiprocessing ----
+
+
+def _for_children() -> tuple[Any, tuple[Any, ...]] | None:
+    """What configures a child alike, if one of ours is among the processors."""
+    structlog = sys.modules.get("structlog")
+    if structlog is None or not structlog.is_configured():
+        return None
+    given = structlog.get_config()
+    processors = given.pop("processors")
+    if not any(isinstance(one, Processor) for one in processors):
+        return None
+    kept = [one for one in processors if _pickled(one) is not None]
+    if kept[-1:] != processors[-1:]:  # then what it would show is what it is not meant to show
+        kept = [one for one in kept if not isinstance(one, Processor)] + [
+            _again(one._tracer, True, one._limit)
+            for one in processors
+            if isinstance(one, Processor)
+        ]
+    parts = {name: found for name, one in given.items() if (found := _pickled(one)) is not None}
+    return _configure, (pickle.dumps(kept), parts)
+
+
+def _pickled(value: object) -> bytes | None:
+    try:
+        return pickle.dumps(value)
+    except Exception:  # such as a lambda: the child does without it
+        return None
+
+
+def _configure(processors: bytes, parts: dict[str, bytes]) -> None:
+    """In a child that was started anew."""
+    import structlog  # noqa: PLC0415
+
+    if not structlog.is_configured():
+        given = {name: pickle.loads(part) for name, part in parts.items()}
+        structlog.configure(processors=pickle.loads(processors), **given)
 
 
 def _again(tracer: Tracer, last: bool, limit: int) -> Processor:

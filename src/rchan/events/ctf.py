@@ -10,7 +10,7 @@ from rchan.channel import Channel
 from rchan.errors import ChannelExists
 from rchan.events import ctf2, tsdl
 from rchan.events.clock import Clock
-from rchan.events.packet import PacketHeader, begun, closing, complete
+from rchan.events.packet import PacketHeader, begun, closing, complete, opening
 from rchan.events.schema import Schemas
 
 STREAM_PREFIX: Final = "stream_"
@@ -37,10 +37,25 @@ def metadata(channel: _core.Channel) -> str:
     return tsdl.to_text(Schemas.of_channel(channel), Clock.of_channel(channel), channel.base or "")
 
 
+def metadata_ctf2(channel: _core.Channel) -> bytes:
+    """The same in CTF 2: the file `.metadata.ctf2`."""
+    schemas, clock = Schemas.of_channel(channel), Clock.of_channel(channel)
+    return ctf2.to_bytes(schemas, clock, channel.base or "")
+
+
 def events_discarded(buffer: _core.Buffer) -> int:
     """Events of this buffer that were dropped up to now, of every cause."""
     books = buffer.books()
     return sum(getattr(books, f"dropped_{cause}_records") for cause in _core.DROP_CAUSES)
+
+
+def opening_packet(channel: _core.Channel, buffer: _core.Buffer) -> PacketHeader:
+    """What to put before the very first packet of this buffer's stream, if things were lost."""
+    clock = Clock.of_channel(channel)
+    at = clock.anchor
+    return opening(
+        clock.uuid, cpu_id=buffer.index, timestamp=at.stamp, monotonic_ns=at.monotonic_ns
+    )
 
 
 def closing_packet(buffer: _core.Buffer, last: PacketHeader) -> bytes | None:
@@ -54,7 +69,9 @@ def closing_packet(buffer: _core.Buffer, last: PacketHeader) -> bytes | None:
 class _Stream:
     """One stream file, as it grows."""
 
-    def __init__(self, buffer: _core.Buffer, path: Path) -> None:
+    def __init__(self, channel: Channel, buffer: _core.Buffer, where: Path) -> None:
+        path = where / f"{STREAM_PREFIX}{buffer.index}"
+        self._channel = channel
         self._buffer = buffer
         self._file: BinaryIO = path.open("xb")
         self._last: PacketHeader | None = None
@@ -78,12 +95,21 @@ class _Stream:
         self._write(complete(data, records=records, timestamp_end=end, finished=False))
 
     def _write(self, whole: bytes) -> None:
+        header = PacketHeader.parse(whole)
+        if self._last is None and header.events_discarded and not header.packet_seq_num:
+            self._begin()
         self._file.write(whole)
-        self._last = PacketHeader.parse(whole)
+        self._last = header
+
+    def _begin(self) -> None:
+        self._last = opening_packet(self._channel, self._buffer)
+        self._file.write(self._last.pack())
 
     def close(self) -> None:
         with self._file:
             self._settle(None)
+            if self._last is None and not self._buffer.subbufs_produced:
+                self._begin()  # it has had no packet at all
             last = None if self._last is None else closing_packet(self._buffer, self._last)
             if last is not None:
                 self._file.write(last)
@@ -106,12 +132,13 @@ def write_trace(
     Returns the directory. Raises WrongChannel, ChannelExists (a trace is there), DamagedPacket,
     CorruptChannel, OSError.
     """
-    Clock.of_channel(channel)  # or WrongChannel, before anything is written
+    text = metadata(channel)  # or WrongChannel, before anything is written
     where = Path(directory)
     where.mkdir(0o700, parents=True, exist_ok=True)
     target = where / tsdl.NAME
     if target.exists():
         raise ChannelExists(f"{str(where)!r} holds a trace already: give another directory")
+    target.write_text(text, encoding="utf-8")  # so that it can be read if we are killed
     streams: dict[int, _Stream] = {}
     buffers = channel._buffers()
     try:
@@ -119,14 +146,15 @@ def write_trace(
             cpu = packet.cpu
             if cpu not in streams:
                 buffers = buffers if cpu in buffers else channel._buffers()
-                streams[cpu] = _Stream(buffers[cpu], where / f"{STREAM_PREFIX}{cpu}")
+                streams[cpu] = _Stream(channel, buffers[cpu], where)
             streams[cpu].add(packet)
+        for cpu, buffer in channel._buffers().items():
+            if cpu not in streams and not buffer.subbufs_produced and events_discarded(buffer):
+                streams[cpu] = _Stream(channel, buffer, where)
     finally:
         for stream in streams.values():
             stream.close()
-    schemas, clock = Schemas.of_channel(channel), Clock.of_channel(channel)
-    name = channel.name or ""
     if with_ctf2:
-        (where / CTF2_NAME).write_bytes(ctf2.to_bytes(schemas, clock, name))
-    target.write_text(tsdl.to_text(schemas, clock, name), encoding="utf-8")
+        (where / CTF2_NAME).write_bytes(metadata_ctf2(channel))
+    target.write_text(metadata(channel), encoding="utf-8")
     return where

@@ -13,7 +13,7 @@ _RECORD_SEPARATOR: Final = b"\x1e"
 _NS: Final = 1_000_000_000
 _ORDER: Final = {"little": "little-endian", "big": "big-endian"}[byteorder]
 _STAMP_ROLES: Final = {
-    "timestamp_begin": "packet-beginning-default-clock-timestamp",
+    "timestamp_begin": "default-clock-timestamp",
     "timestamp_end": "packet-end-default-clock-timestamp",
     "content_size": "packet-content-length",
     "packet_size": "packet-total-length",

@@ -1,4 +1,4 @@
-"""Packets: the header at the start of each sub-buffer of events. docs/events-format.md."""
+"""Packets: the header at the start of each sub-buffer (docs/reference/events-format.md)."""
 
 from dataclasses import dataclass, replace
 from struct import Struct
@@ -16,6 +16,8 @@ EVENT_HEADER: Final = Struct("=HQHII")
 MAGIC: Final = 0xC1FC1FC1
 MAGIC_OTHER_ORDER: Final = 0xC11FFCC1
 BITS: Final = 8
+NO_NUMBER: Final = 2**64 - 1
+"""What stands before packet 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,23 @@ def begun(data: "_Bytes") -> PacketHeader:
     return PacketHeader.parse(PACKET_HEADER.pack(*fields))
 
 
+def opening(uuid: UUID, *, cpu_id: int, timestamp: int, monotonic_ns: int) -> PacketHeader:
+    """Of an empty packet before the first one of a stream, when nothing had been lost.
+
+    Readers count losses from packet to packet: so they can say those before the end of the first.
+    """
+    size = PACKET_HEADER.size
+    return PacketHeader(
+        uuid, timestamp, timestamp, size, size, NO_NUMBER, 0, monotonic_ns, cpu_id, 0
+    )
+
+
+def again(last: PacketHeader) -> PacketHeader:
+    """Of an empty packet that opens the next file of a stream: nothing was lost since the last."""
+    size, at = PACKET_HEADER.size, last.timestamp_end
+    return replace(last, timestamp_begin=at, content_size=size, packet_size=size, events=0)
+
+
 def closing(last: PacketHeader, *, events_discarded: int, timestamp: int) -> bytes:
     """An empty packet behind the last one of a stream, for the losses since.
 
@@ -121,7 +140,7 @@ def closing(last: PacketHeader, *, events_discarded: int, timestamp: int) -> byt
         timestamp_end=at,
         content_size=size,
         packet_size=size,
-        packet_seq_num=last.packet_seq_num + 1,
+        packet_seq_num=(last.packet_seq_num + 1) % (NO_NUMBER + 1),
         events_discarded=events_discarded,
         events=0,
     )

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -13,7 +14,7 @@ from rchan.events.clock import Clock
 from rchan.events.following import Following
 from rchan.events.record import EventRecord, Report
 from rchan.events.schema import Schemas
-from rchan.events.sources import add_types, source_of
+from rchan.events.sources import add_types, source_of, trace_directories
 from rchan.reader import Reader
 from rchan.snapshot import Snapshot
 from rchan.tap import Tap
@@ -161,14 +162,22 @@ def read(
 ) -> EventReader:
     """Read events, merged by time over all CPUs and processes.
 
-    source: the path of a trace directory; a Snapshot; a Channel: what it holds now, nothing is
-    consumed; a Reader or a Tap: a live channel, until that reader or tap ends or its timeout is
-    over. Live events wait up to 0.1 s for older ones of other CPUs; what comes even later is given
-    out and counted (`report.late`). names: only events of these types; None: all. follow: of a
-    Channel, what it holds and then what is written, until it is finalized; nothing is consumed.
+    source: the path of a trace directory, or of a recording with one or several in it; a Snapshot;
+    a Channel: what it holds now, nothing is consumed; a Reader or a Tap: a live channel, until that
+    reader or tap ends or its timeout is over. Live events wait up to 0.1 s for older ones of other
+    CPUs; what comes even later is given out and counted (`report.late`). names: only events of
+    these types; None: all. follow: of a Channel, what it holds and then what is written, until it
+    is finalized; nothing is consumed.
 
     Returns an `EventReader`: iterate, or ask for `tables()`. Raises ChannelNotFound (no directory,
     or no metadata in it), CorruptChannel (the metadata is damaged, or of another version),
     WrongChannel (plain records), WrongType, OSError.
     """
+    if isinstance(source, str | PathLike) and not follow:
+        paths = trace_directories(Path(source))
+        if len(paths) > 1:
+            from rchan.events.together import Together  # noqa: PLC0415  (a kind of EventReader)
+
+            return Together(paths, names)
+        source = paths[0]
     return EventReader(source, names, follow)

@@ -1,5 +1,6 @@
 """Where events are read from: trace directories, snapshots, readers, taps."""
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from os import PathLike
@@ -18,10 +19,12 @@ from rchan.events.types import MOST, FieldType
 from rchan.reader import Reader
 from rchan.snapshot import Snapshot
 from rchan.tap import Tap
+from rchan.zstd import SUFFIX as ZSTD
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer as _Bytes
 
+_LATER: Final = re.compile(r"(.+\.\d+)\.(\d{6,})")
 WATERMARK: Final = 0.1  # seconds that events of a live channel wait for older ones, at most
 _TICK: Final = 0.25
 
@@ -95,16 +98,20 @@ class StoredCopies(_Stored):
 
 
 class TraceDirectory(_Stored):
-    """A trace directory: the file `metadata`, and stream files beside it."""
+    """A trace directory: the file `metadata`, and stream files beside it.
+
+    Files of a recording that was rotated are one stream: NAME.0, NAME.0.000001, …
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises ChannelNotFound (no directory, no metadata), CorruptChannel (damaged metadata)."""
         super().__init__(*_metadata_of(path))
         self._files: list[StreamFile] = []
         try:
-            for stream, file in enumerate(sorted(_stream_paths(path))):
-                self._files.append(StreamFile(file, self.clock.uuid))
-                self._streams[stream] = _packets(self._files[-1])
+            for stream, paths in enumerate(_stream_paths(path)):
+                files = [StreamFile(file, self.clock.uuid) for file in paths]
+                self._files += files
+                self._streams[stream] = _packets(files)
         except OSError:
             self.close()
             raise
@@ -124,17 +131,31 @@ class TraceDirectory(_Stored):
             file.close()
 
 
-def _packets(file: StreamFile) -> "Iterator[list[tuple[_Bytes, bool]]]":
-    for block in file.blocks():
-        yield [(data, True) for data in block]
+def _packets(files: list[StreamFile]) -> "Iterator[list[tuple[_Bytes, bool]]]":
+    for file in files:
+        for block in file.blocks():
+            yield [(data, True) for data in block]
+        file.close()
 
 
-def _stream_paths(path: Path) -> list[Path]:
-    return [
-        file
-        for file in path.iterdir()
-        if file.name != tsdl.NAME and not file.name.startswith(".") and file.is_file()
-    ]
+def _stream_paths(path: Path) -> list[list[Path]]:
+    """The files of each stream, the oldest first."""
+    streams: dict[str, list[tuple[int, Path]]] = {}
+    for file in sorted(path.iterdir()):
+        if file.name != tsdl.NAME and not file.name.startswith(".") and file.is_file():
+            name = file.name.removesuffix(ZSTD)
+            later = _LATER.fullmatch(name)
+            name, number = (later[1], int(later[2])) if later else (name, 0)
+            streams.setdefault(name, []).append((number, file))
+    return [[file for _, file in sorted(files)] for files in streams.values()]
+
+
+def trace_directories(path: Path) -> list[Path]:
+    """The trace directory that this is, or those in it: a recording's, one for each channel."""
+    if not path.is_dir() or (path / tsdl.NAME).exists():
+        return [path]
+    found = sorted(file.parent for file in path.glob(f"*/{tsdl.NAME}"))
+    return [where for where in found if not where.name.startswith(".")] or [path]
 
 
 def _metadata_of(path: Path) -> tuple[Schemas, Clock]:
@@ -144,17 +165,15 @@ def _metadata_of(path: Path) -> tuple[Schemas, Clock]:
         text = (path / tsdl.NAME).read_bytes().decode()
     except FileNotFoundError:
         raise ChannelNotFound(
-            f"{str(path)!r} has no file {tsdl.NAME!r}: without it nothing says what its events are"
+            f"{str(path)!r} has no file {tsdl.NAME!r}, nor has a directory in it: without it "
+            "nothing says what its events are"
         ) from None
     except UnicodeDecodeError as error:
         raise CorruptChannel(f"the metadata of {str(path)!r} is damaged: {error}") from error
     try:
-        schemas, clock = tsdl.from_text(text)
-    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        return tsdl.from_text(text)
+    except CorruptChannel as error:
         raise CorruptChannel(f"{str(path)!r}: {error}") from error
-    if not 0 < clock.frequency < 1 << 64:
-        raise CorruptChannel(f"{str(path)!r}: its clock has {clock.frequency} stamps a second")
-    return schemas, clock
 
 
 def _clock_of(snapshot: Snapshot) -> Clock:

@@ -3,25 +3,43 @@
 from collections.abc import Iterator
 from pathlib import Path
 from sys import byteorder
-from typing import Final
+from tempfile import TemporaryFile
+from typing import Any, Final
 from uuid import UUID
 
+from rchan import zstd
 from rchan.events.packet import BITS, MAGIC, PACKET_HEADER
 
 _BLOCK: Final = 1 << 20
 _MOST: Final = 1 << 32  # bytes of a packet: no sub-buffer is bigger
 
 
+def _opened(path: Path) -> Any:
+    """The file; of a compressed one, what is in it, in a file without a name."""
+    file = path.open("rb", buffering=0)
+    if not path.name.endswith(zstd.SUFFIX):
+        return file
+    with file:
+        plain: Any = TemporaryFile(buffering=0)  # noqa: SIM115
+        try:
+            zstd.copy_decompressed(file, plain)
+            plain.seek(0)
+        except BaseException:
+            plain.close()
+            raise
+    return plain
+
+
 class StreamFile:
     """Reads the packets of a file that may hold anything, and may grow or shrink meanwhile."""
 
     def __init__(self, path: Path, uuid: UUID) -> None:
-        """uuid: of the trace. Raises OSError."""
+        """uuid: of the trace. Raises OSError, Unsupported (compressed, and there is no zstd)."""
         self.skipped = 0
         """Bytes that belong to no packet and were not given out either."""
         self.misplaced = 0
         """Packets that say that they go on behind the next one, or behind the file's end."""
-        self._file = path.open("rb", buffering=0)
+        self._file = _opened(path)
         self._mark = MAGIC.to_bytes(4, byteorder) + bytes(4) + uuid.bytes
         self._block = bytearray(_BLOCK)
         self._at = 0
@@ -96,9 +114,9 @@ class StreamFile:
     def _left(self) -> int:
         """Bytes from `_at` to the end of the file, now."""
         here = self._file.tell()
-        end = self._file.seek(0, 2)
+        end: int = self._file.seek(0, 2)
         self._file.seek(here)
-        return max(0, end - here) + self._have()
+        return int(max(0, end - here)) + self._have()
 
     def _find_next(self) -> int:
         """Bytes from `_at` to the next packet of this trace, or to the end of the file."""

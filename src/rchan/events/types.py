@@ -1,9 +1,11 @@
-"""Types of fields: what a value may be, and how it is stored. docs/events-format.md, "Types"."""
+"""Types of fields: what a value may be, and its bytes: docs/reference/events-format.md."""
 
 import builtins
 import enum as _enum
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import index
 from typing import Any, Final
 
 from rchan.errors import FieldError, WrongType
@@ -194,7 +196,7 @@ def infer(value: object) -> FieldType:
     """The type for a field whose first value is this. Raises WrongType if there is none.
 
     bool: bool; int: i64; float: f64; str: text; bytes: bytes; a list or tuple: an array of its
-    first element's type.
+    first element's type. Scalars of NumPy and the like are taken for what they stand for.
     """
     if isinstance(value, builtins.bool):
         return bool
@@ -203,4 +205,20 @@ def infer(value: object) -> FieldType:
             return found
     if isinstance(value, list | tuple) and value:
         return array(infer(value[0]))
-    raise WrongType(f"no type of a field is known for {type(value).__name__}: convert it")
+    scalar = _scalar_of(value)
+    if scalar is None:
+        raise WrongType(f"no type of a field is known for {type(value).__name__}: convert it")
+    return scalar
+
+
+def _scalar_of(value: Any) -> FieldType | None:
+    """What stands for one number or truth value, and is none of Python's own."""
+    if hasattr(value, "__len__"):
+        return None
+    with suppress(TypeError):
+        index(value)
+        return i64
+    with suppress(TypeError), memoryview(value) as memory:
+        if memory.format.endswith("?") and not memory.ndim and memory.nbytes == 1:
+            return bool
+    return f64 if hasattr(value, "__float__") else None

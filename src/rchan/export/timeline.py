@@ -57,7 +57,13 @@ class Name:
 
 
 Item = Slice | Instant | Counter | Name
-_Open = dict[int, EventRecord]
+_Span = tuple[str, int]
+"""Name and number: two channels that are read together may have the same number."""
+_Open = dict[_Span, EventRecord]
+
+
+def _key(event: EventRecord) -> _Span:
+    return event.name.rpartition(":")[0], event.fields["span"]
 
 
 class _Lanes:
@@ -67,9 +73,9 @@ class _Lanes:
         self._lanes: list[_Open] = [{}]
 
     def begin(self, event: EventRecord) -> None:
-        self._lanes[0][event.fields["span"]] = event
+        self._lanes[0][_key(event)] = event
 
-    def end(self, span: int) -> tuple[EventRecord, int] | None:
+    def end(self, span: _Span) -> tuple[EventRecord, int] | None:
         """The event that began it and its lane; None: it is not known."""
         for number, lane in enumerate(self._lanes):
             if span in lane:
@@ -96,7 +102,7 @@ def timeline(events: EventReader) -> Iterator[Item]:
         if lanes is not None and role == "begin":
             lanes.begin(event)
         elif lanes is not None:
-            yield _ended(lanes.end(event.fields["span"]), event)
+            yield _ended(lanes.end(_key(event)), event)
         else:
             yield _single(event, schema)
     for lanes in threads.values():

@@ -16,13 +16,20 @@ TURN: Final = 8  # sub-buffers of one buffer before it is the next one's turn
 class Drain:
     """A sub-buffer is consumed only after its sink has taken it, so what a killed recorder had
     not stored is still in the channel. open_sink makes the sink of a buffer when it is first seen.
+    prepare: called when it is settled which sub-buffers are moved next, before any of them is.
     """
 
-    def __init__(self, channel: Channel, open_sink: Callable[[Buffer], Sink]) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        open_sink: Callable[[Buffer], Sink],
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
         self.channel = channel
         self.buffers: dict[int, Buffer] = {}
         self.sinks: dict[int, Sink] = {}
         self._open_sink = open_sink
+        self._prepare = prepare
         self._seen: dict[int, tuple[int, float]] = {}  # unfinished: its number, first seen when
 
     @property
@@ -46,9 +53,18 @@ class Drain:
         Raises RecordingFailed; the buffers that come before have had their turn.
         """
         before, busy = self.taken, False
-        for index, buffer in self.buffers.items():
-            busy |= self.sinks[index].drain(buffer, TURN) == BUSY
+        for index, goal in self._goals().items():
+            buffer = self.buffers[index]
+            most = min(TURN, goal - buffer.subbufs_consumed)
+            if most > 0:
+                busy |= self.sinks[index].drain(buffer, most) == BUSY
         return self.taken - before, busy
+
+    def _goals(self) -> dict[int, int]:
+        """How many sub-buffers each buffer has finished up to now: none behind them is moved."""
+        goals = {index: buffer.subbufs_produced for index, buffer in self.buffers.items()}
+        self._prepare()
+        return goals
 
     def up_to_now(self, patience: float) -> list[int]:
         """Move everything that is finished now, though writers may go on meanwhile.
@@ -56,7 +72,7 @@ class Drain:
         Returns the indices of buffers that another reader held for `patience` seconds.
         """
         self.look()
-        goals = {index: buffer.subbufs_produced for index, buffer in self.buffers.items()}
+        goals = self._goals()
         deadline = monotonic() + patience
         while goals:
             before = self.taken

@@ -13,9 +13,10 @@ from rchan.recorder.sinks import BUSY, Sink
 from rchan.stats import Count
 from rchan.tracefile.index import CHECKED, ENTRY_SIZE, HEADER_SIZE, Entry, Header, Index, unpack
 from rchan.tracefile.manifest import OWN, RecordedFile
-from rchan.tracefile.zstd import compressor, decompress
+from rchan.zstd import compressor, decompress
 
 FULL: Final = _core.DRAINED_FULL  # the next sub-buffer belongs into another file
+_HEAD: Final = 256  # bytes: longer than the header of any packet
 _ALLOCATE: Final = 64 << 20  # bytes of a file that are allocated at a time, at most
 
 
@@ -31,6 +32,8 @@ class FileOptions:
     """"zstd": each sub-buffer is a frame of its own."""
     level: int = 3
     """Of the compression."""
+    ctf2: bool = False
+    """Of a channel of events: CTF 2 metadata as well, in `.metadata.ctf2`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class FileSink(Sink):
         self._before = RecordedFile(name.file, name.buffer, name.chunk)
         self._data_fd = self._index_fd = -1
         self._complete = False
+        self._opening = b""
+        self._closing = 0
         options = options or FileOptions()
         try:
             with_own = place.below(OWN, make=True)
@@ -180,7 +185,8 @@ class FileSink(Sink):
 
     def facts(self) -> RecordedFile:
         """The file's line in the manifest."""
-        first, last, before = self.first, self.last, self._before
+        first, last = self.first, self.last
+        before = replace(self._before, closing=self._closing)
         if first is None or last is None:
             return before
         return replace(
@@ -194,7 +200,51 @@ class FileSink(Sink):
             last_ns=last.last_ns,
         )
 
+    def head(self) -> bytes:
+        """How the newest sub-buffer in the file begins, or `opening`. Raises RecordingFailed."""
+        entry = self.last
+        if entry is None:
+            return self._opening
+        try:
+            return self._read(entry, _HEAD)
+        except OSError as error:
+            raise RecordingFailed.because(f"cannot read {self.path}", error) from error
+
+    def _read(self, entry: Entry, most: int) -> bytes:
+        return pread(self._data_fd, min(most, entry.length), entry.offset)
+
     # ---- taking ----
+
+    def begin(self, opening: bytes) -> None:
+        """Put something in front of the first sub-buffer that is none, if there is none yet.
+
+        Raises RecordingFailed.
+        """
+        if self._stream.offset or not opening:
+            return
+        stored = self.encode(opening)
+        self._put(stored, 0)
+        self._opening, self._stream.offset = opening, len(stored)
+        self._before = replace(self._before, opening=len(stored))
+
+    def conclude(self, data: bytes) -> None:
+        """Put something behind the last sub-buffer that is none, and that no index knows.
+
+        Who goes on with the file takes it away again. Raises RecordingFailed.
+        """
+        stored = self.encode(data)
+        self._put(stored, self._stream.offset)
+        self._closing = len(stored)
+
+    def _put(self, data: bytes, at: int) -> None:
+        try:
+            pwrite_all(self._data_fd, data, at)
+        except OSError as error:
+            raise RecordingFailed.because(f"cannot write {self.path}", error) from error
+
+    def encode(self, data: bytes) -> bytes:
+        """What is in the file for bytes of a sub-buffer."""
+        return data
 
     def drain(self, buffer: _core.Buffer, most: int) -> int:
         """As of every sink, or FULL: the next one would end beyond the file's limit."""
@@ -227,7 +277,7 @@ class FileSink(Sink):
         if self._data_fd >= 0 and self._complete:
             self._first = self.first
             with suppress(OSError):
-                ftruncate(self._data_fd, self._stream.offset)
+                ftruncate(self._data_fd, self._stream.offset + self._closing)
         for fd in (self._data_fd, self._index_fd):
             if fd >= 0:
                 close(fd)
@@ -258,6 +308,14 @@ class ZstdFileSink(FileSink):
         """The frame's content; nothing if it is damaged."""
         return decompress(stored, entry.length)
 
+    def _read(self, entry: Entry, most: int) -> bytes:
+        return self.decode(pread(self._data_fd, entry.stored, entry.offset), entry)[:most]
+
+    def encode(self, data: bytes) -> bytes:
+        """A frame."""
+        with memoryview(data) as view:
+            return self._compress(view)
+
     def drain(self, buffer: _core.Buffer, most: int) -> int:
         """As of FileSink."""
         for _ in range(most):
@@ -276,6 +334,8 @@ class ZstdFileSink(FileSink):
         """A frame to the file, then its entry to the index."""
         stream = self._stream
         frame = self._compress(data)
+        if stream.stride > len(data):
+            frame += self.encode(bytes(stream.stride - len(data)))  # a frame of its own
         entry = Entry(
             sub.seq,
             stream.offset,
@@ -294,8 +354,8 @@ class ZstdFileSink(FileSink):
             CHECKED if stream.checked else 0,
             _core.crc32c(data) if stream.checked else 0,
         )
+        self._put(frame, stream.offset)
         try:
-            pwrite_all(self._data_fd, frame, stream.offset)
             pwrite_all(self._index_fd, entry.pack(), stream.index_offset)
         except OSError as error:
             raise RecordingFailed.because(f"cannot write {self.path}", error) from error

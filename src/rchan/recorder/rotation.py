@@ -29,7 +29,8 @@ class Rotation:
 
 
 class RotatingSink(Sink):
-    """Files one after another. open_file: makes file number n, going on after that entry.
+    """Files one after another. open_file: makes file number n, going on after that entry. opening:
+    what a new file begins with, given how the newest sub-buffer before it began.
 
     changed: called when a file was added or is about to be removed; remove: removes one. files:
     that are there already, the oldest first; the last of them is gone on with.
@@ -40,6 +41,7 @@ class RotatingSink(Sink):
         open_file: Callable[[int, Entry | None], FileSink],
         rotation: Rotation | None = None,
         *,
+        opening: Callable[[bytes], bytes] = lambda head: b"",
         changed: Callable[[], None] = lambda: None,
         remove: Callable[[RecordedFile], None] = lambda file: None,
         older: tuple[RecordedFile, ...] = (),
@@ -56,9 +58,12 @@ class RotatingSink(Sink):
         self._changed = changed
         self._remove = remove
         self._older = list(older)
+        self._opening = opening
         self._current = open_file(chunk, after)
+        self._current.begin(b"" if older else opening(b""))
         self._begun = monotonic()
         self._first = first
+        self._head_before = b""  # of the file before
 
     @property
     def files(self) -> list[RecordedFile]:
@@ -111,6 +116,14 @@ class RotatingSink(Sink):
             self.records += file.records - before[1]
             self.bytes += file.bytes - before[2]
 
+    def head(self) -> bytes:
+        """How the newest sub-buffer begins; nothing: there is none. Raises RecordingFailed."""
+        return self._current.head() or self._head_before
+
+    def conclude(self, data: bytes) -> None:
+        """As of FileSink."""
+        self._current.conclude(data)
+
     def tick(self, now: float) -> None:
         """Begin a new file if this one is old enough and not empty."""
         seconds = self._rotation.seconds
@@ -126,7 +139,9 @@ class RotatingSink(Sink):
 
     def _next_file(self) -> None:
         old, self._first = self._current, self.first
+        self._head_before = old.head()
         fresh = self._open_file(old.name.chunk + 1, old.last)
+        fresh.begin(self._opening(self._head_before))
         old.close()
         self._older.append(old.facts())
         self._current, self._begun = fresh, monotonic()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from os import stat
 from pathlib import Path
 from re import escape, fullmatch
@@ -11,9 +12,8 @@ from typing import Final
 
 from rchan._core import DROP_CAUSES, Buffer
 from rchan.channel import Channel
-from rchan.events.ctf import metadata
-from rchan.events.tsdl import NAME as METADATA
 from rchan.recorder.claim import Claim
+from rchan.recorder.description import Description
 from rchan.recorder.drain import Drain
 from rchan.recorder.errors import RecordingFailed
 from rchan.recorder.files import FileOptions, FileSink, StreamName, ZstdFileSink
@@ -116,15 +116,17 @@ class Segment:
         self._custom = open_sink
         self._baselines: dict[int, Baseline] = {}
         self._ready = False
-        self._described = 0  # bytes of the channel's metadata
-        self.drain = Drain(channel, self._open_sink)
+        self._description = Description(
+            channel, None if claim is None else claim.place, options.ctf2
+        )
+        self.drain = Drain(channel, self._open_sink, self._description.renew)
         if claim is not None and claim.resumed is not None:
             self._resume(claim.resumed)
 
     # ---- sinks ----
 
     def _open_sink(self, buffer: Buffer) -> Sink:
-        self._baselines.setdefault(buffer.index, Baseline.of(buffer))
+        from_birth = self._baselines.setdefault(buffer.index, Baseline.of(buffer)).from_birth
         if self._claim is None:
             assert self._custom is not None
             return self._custom(self.channel, buffer)
@@ -132,6 +134,7 @@ class Segment:
         return RotatingSink(
             lambda number, entry: self._open_file(buffer, number, entry),
             self._rotation,
+            opening=partial(self._description.opening, buffer, from_birth),
             changed=self._store_if_ready,
             remove=self._remove,
             older=found.older,
@@ -229,7 +232,6 @@ class Segment:
     def round(self) -> tuple[int, bool]:
         """A turn for each buffer: sub-buffers moved; was one held by somebody?"""
         self.look()
-        self._describe_events()
         return self.drain.round()
 
     def look(self) -> None:
@@ -237,6 +239,7 @@ class Segment:
         if self.drain.look() or not self._ready:
             self._ready = True
             self.store()
+            self._description.renew()
             for sink in self.drain.sinks.values():
                 if isinstance(sink, RotatingSink):
                     sink.trim()  # a killed recorder may have left one too many
@@ -276,21 +279,6 @@ class Segment:
         event = Event(Moment.now(), what, text)
         events = (*self.recording.events, event)[-_EVENTS:]
         self.recording = replace(self.recording, events=events)
-
-    # ---- what makes a recording of events a CTF trace ----
-
-    def _describe_events(self, clock: bool = False) -> None:
-        """Put the file `metadata` in place if there are new types of events, or for a better clock.
-
-        Before their packets are recorded: so they can be read whatever happens next. Raises
-        RecordingFailed.
-        """
-        if self._claim is None or not self.channel.events:
-            return
-        fresh = len(self.channel._metadata(self._described))
-        if fresh or clock:
-            self._claim.place.put(METADATA, metadata(self.channel).encode())
-            self._described += fresh
 
     # ---- the manifest ----
 
@@ -339,7 +327,10 @@ class Segment:
     def finish(self) -> tuple[int, ...]:
         """Record what was written before this call; the buffers where that was not possible."""
         self.look()
-        return self.drain.finish(PATIENCE)
+        unfinished = self.drain.finish(PATIENCE)
+        for index, sink in self.drain.sinks.items():
+            self._description.conclude(self.drain.buffers[index], sink)
+        return unfinished
 
     def close(
         self,
@@ -365,7 +356,7 @@ class Segment:
             )
             self.drain.close()
             self.recording = self.facts()
-            self._describe_events(clock=True)
+            self._description.renew(clock=True)
             if self._claim is not None:
                 self._claim.store(self.recording)
             return self.recording

@@ -163,6 +163,8 @@ class RecordedChannel:
         there = {stream.name: stream for stream in self._streams}
         for file in recording.files:
             stream = there.get(file.file)
+            if stream is not None:
+                stream.end, stream.closing = file.opening, file.closing
             if stream is not None and recording.state == "complete":
                 missing = file.subbufs - len(stream.index)
                 if missing > 0:

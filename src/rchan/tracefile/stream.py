@@ -12,7 +12,7 @@ from rchan._core import crc32c
 from rchan.errors import Unsupported
 from rchan.tracefile.index import HEADER_SIZE, Entry, Index
 from rchan.tracefile.manifest import OWN
-from rchan.tracefile.zstd import decompress
+from rchan.zstd import decompress
 
 _SUBBUF_MAX: Final = 1 << 32  # no sub-buffer is longer, whatever an index says
 
@@ -80,6 +80,7 @@ class RecordedStream:
         self._index = self._open(directory / OWN / f"{name}.index")
         self.index = Index(self._index if self._index is not None else b"")
         self.end = 0  # of the newest entry, in the file
+        self.closing = 0  # bytes behind it that are no sub-buffer, as the manifest says
         if self._index is not None and self.index.header is None:
             what = "is shorter than its header" if len(self._index) < HEADER_SIZE else "is damaged"
             self.tell("index", "damage", f"the head of its index {what}")
@@ -123,7 +124,7 @@ class RecordedStream:
             self.tell(
                 "entry", "note", f"its index ends with half an entry ({self.index.rest} bytes)"
             )
-        if self.size > self.end:
+        if self.size not in (self.end, self.end + self.closing) and self.size > self.end:
             rest = self.size - self.end
             self.tell("unindexed", "note", f"{rest} bytes at its end are in no index")
 
