@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -14,6 +15,13 @@ from mounts import relay  # noqa: F401 - a fixture for all
 
 import rchan
 from rchan import cpus
+
+
+def pytest_configure() -> None:
+    """Programs that tests start inherit what is ignored: by nohup, by a shell's `&`."""
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,10 @@
 """`rchan top`: its text (pure), the view under Textual's pilot, and a real terminal."""
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import pty
-import select
 import signal
 import struct
 import subprocess
@@ -233,10 +233,12 @@ class TestCommand:
         assert "pip install 'rchan[tui]'" in done.err
         assert len(done.err.splitlines()) == 1
 
-    @pytest.mark.parametrize("leave", [b"q", signal.SIGHUP])
-    def test_in_a_terminal(self, app: rchan.Channel, leave: bytes | int) -> None:
+    @staticmethod
+    def _in_a_terminal(hangup: signal.Handlers) -> tuple[int, subprocess.Popen[bytes], bytes]:
+        """Our end of the terminal, `top` in it with that action for SIGHUP, and the screen."""
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        before = signal.signal(signal.SIGHUP, hangup)
         process = subprocess.Popen(
             [sys.executable, "-m", "rchan.cli", "top", "--interval", "0.1"],
             stdin=theirs,
@@ -245,24 +247,28 @@ class TestCommand:
             start_new_session=True,
             env={**os.environ, "TERM": "xterm-256color"},
         )
+        signal.signal(signal.SIGHUP, before)
         os.close(theirs)
         screen = b""
         while b"4 KiB" not in screen:
-            select.select([ours], [], [])
             screen += os.read(ours, 65536)
+        return ours, process, screen
+
+    def test_in_a_terminal(self, app: rchan.Channel) -> None:
+        ours, process, screen = self._in_a_terminal(signal.SIG_DFL)
         assert b"app" in screen
-        if isinstance(leave, bytes):
-            os.write(ours, leave)
-            while select.select([ours], [], [])[0]:
-                try:
-                    screen += os.read(ours, 65536)
-                except OSError:
-                    break
-            assert process.wait() == 0
-        else:
-            os.close(ours)  # the terminal goes away
-            process.send_signal(leave)
-            assert process.wait() == -leave
+        os.write(ours, b"q")
+        with contextlib.suppress(OSError):  # EIO: it has left
+            while True:
+                screen += os.read(ours, 65536)
+        assert process.wait() == 0
         assert b"Traceback" not in screen
-        if isinstance(leave, bytes):
-            os.close(ours)
+        os.close(ours)
+
+    @pytest.mark.parametrize("hangup", [signal.SIG_DFL, signal.SIG_IGN])
+    def test_the_terminal_goes_away(self, app: rchan.Channel, hangup: signal.Handlers) -> None:
+        """Under nohup, too."""
+        ours, process, _ = self._in_a_terminal(hangup)
+        os.close(ours)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait() == -signal.SIGHUP

@@ -1,6 +1,8 @@
 """The terminal view of `rchan top`: asks for looks, shows them, does what keys say."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from time import localtime, strftime
@@ -80,6 +82,7 @@ class Top(App[None]):
         table.focus()
         await self.look_again()
         self.set_interval(self._interval, self.look_again)
+        self.set_interval(self._interval, self._leave_with_the_terminal)
 
     async def look_again(self) -> None:
         """One look at everything, outside of the thread that draws."""
@@ -92,6 +95,12 @@ class Top(App[None]):
             return
         self._said_for = max(0, self._said_for - 1)
         self._show()
+
+    def _leave_with_the_terminal(self) -> None:
+        """Who ignores SIGHUP (nohup) would go on for ever, reading the end of a terminal."""
+        if not self.is_headless and not os.isatty(0):
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGHUP)
 
     # ---- drawing ----
 
