@@ -20,6 +20,9 @@ _KINDS: Final = (logging.Logger, logging.RootLogger)
 _RECORDS: Final = (logging.LogRecord, QuickRecord)
 _SOURCE: Final = _stock.__code__.co_filename
 
+_N_OWN: Final = len(logging.Logger("").__dict__)
+"""Attributes of a logger that nobody has given more, but `manager`, which most have."""
+
 _kinds: set[type] = set()
 
 
@@ -40,7 +43,7 @@ def _log(
         and stacklevel == 1
         and not self.disabled
         and type(self) in _KINDS
-        and _REPLACED.isdisjoint(self.__dict__)
+        and (len(own := self.__dict__) - ("manager" in own) == _N_OWN or _REPLACED.isdisjoint(own))
         and (_Logger.makeRecord, _Logger.findCaller) == _MAKING
         and logging._srcfile
     ):
