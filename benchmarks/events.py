@@ -5,7 +5,8 @@
 The events have an int, a float and a string of 16 characters; time, CPU, process and thread are
 stamped. Many short rounds: few of them are disturbed.
 
-Rivals: LTTng-UST from C (Debian: liblttng-ust-dev, lttng-tools), viztracer (PyPI)."""
+Rivals: LTTng-UST from C (Debian: liblttng-ust-dev, lttng-tools), viztracer and OpenTelemetry
+(extra `bench`)."""
 
 from __future__ import annotations
 
@@ -115,6 +116,29 @@ def viztracer(loops: int) -> Iterator[Timer]:
     yield once
 
 
+@contextmanager
+def opentelemetry(loops: int) -> Iterator[Timer]:
+    """A span with one attribute, recorded and exported to memory that is emptied each time."""
+    trace = importlib.import_module("opentelemetry.sdk.trace")
+    export = importlib.import_module("opentelemetry.sdk.trace.export")
+    memory = importlib.import_module("opentelemetry.sdk.trace.export.in_memory_span_exporter")
+    provider, kept = trace.TracerProvider(), memory.InMemorySpanExporter()
+    provider.add_span_processor(export.SimpleSpanProcessor(kept))
+    tracer, count = provider.get_tracer("bench"), max(1, loops // 20)
+
+    def once() -> float:
+        kept.clear()
+        start = time.perf_counter_ns()
+        for _ in repeat(None, count):
+            with tracer.start_as_current_span("parse", attributes={"file": "a/b/c/0123456.py"}):
+                pass
+        return (time.perf_counter_ns() - start) / count
+
+    once()
+    yield once
+    provider.shutdown()
+
+
 def rivals(trace: rchan.Tracer, rounds: int, loops: int, build: Path) -> list[Result]:
     """Ours against each of theirs, in turn."""
     results: list[Result] = []
@@ -127,7 +151,9 @@ def rivals(trace: rchan.Tracer, rounds: int, loops: int, build: Path) -> list[Re
             None,
         ),
         "event / viztracer log_instant": (lambda: viztracer(loops), 0.5),
+        "span / OpenTelemetry span": (lambda: opentelemetry(loops), 0.1),
     }
+    span = timer(_span, trace.span, loops)
     for name, (make, bar) in named.items():
         with ExitStack() as stack:
             try:
@@ -135,7 +161,8 @@ def rivals(trace: rchan.Tracer, rounds: int, loops: int, build: Path) -> list[Re
             except (lttng.Absent, ImportError) as error:
                 print(f"absent: {name.partition('/')[2].strip()}: {error}")
                 continue
-            pairs = [(rival(), own()) for _ in range(rounds)]
+            mine = span if name.startswith("span") else own
+            pairs = [(rival(), mine()) for _ in range(rounds)]
             results.append(summary(name, pairs, bar))
     return results
 
