@@ -20,44 +20,70 @@ help:
 	@echo "make demo      the whole thing at work on real input"
 	@echo "make test      core tests (also under sanitizers), then Python tests with every interpreter"
 	@echo "make test-core test-python asan ubsan tsan   parts of it"
-	@echo "make race-table   every actor at every testpoint of every other, into docs/race-table.md"
-	@echo "make mutations   weaken each memory order in turn, into docs/memory-model.md (minutes)"
+	@echo "make race-table   every actor at every testpoint of every other, into docs/explanation/race-table.md"
+	@echo "make mutations   weaken each memory order in turn, into docs/explanation/memory-model.md (minutes)"
+	@echo "make test-aarch64 test-musl   the core on aarch64 (under qemu), and with musl"
 	@echo "make asan-python ubsan-python   the Python tests with an extension built under a sanitizer"
-	@echo "make lint      ruff, mypy, stubtest, clang-format, -Werror builds"
+	@echo "make lint      ruff, mypy, stubtest, clang-format, -Werror builds, docs"
 	@echo "make format    ruff format and clang-format, in place"
 	@echo "make bench     the numbers"
+	@echo "make docs      the documentation as a site, in build/site"
 	@echo "make help-docs man picture   docs/cli and build/man, made of the help; the picture of rchan top"
+	@echo "make abi       the layout of the shared memory: picture and tables in docs, of core/layout.h"
 	@echo "make storm T=60 [SEED=1]   processes killed, stopped and moved at random; every record checked"
 	@echo "make world        10,000 channels, a CPU that goes offline, and all of the world's other tests"
 	@echo "make fuzz T=60    coverage-guided fuzzing of the core (clang)"
+	@echo "make dist      sdist and wheel of the last commit, looked at and used in an empty venv"
 	@echo "make venv      build and install into $(VENV)"
 	@echo "make clean     remove everything that was built"
 
 # ---- build and install ----
 
+BUILD_TOOLS := $(VENV)/.build-tools
 TOOLS := $(VENV)/.tools
 WHEEL := build/.wheel
+WHEELS := build/wheels
 INSTALLED := $(VENV)/.installed
+REQUIREMENTS := build/.requirements
 
 .PHONY: venv
-venv: $(INSTALLED)
+venv: $(INSTALLED) $(TOOLS)
 
-$(TOOLS): pyproject.toml tools/make-venv tools/requirements
-	tools/interpreters >/dev/null
+# What building takes; what tests and linting take besides. They are installed anew if they have
+# changed, not whenever pyproject.toml has.
+$(REQUIREMENTS)-%: pyproject.toml tools/requirements
+	@tools/interpreters >/dev/null
+	@mkdir -p build
+	@$(PYTHON) tools/requirements $(subst -, ,$*) >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(BUILD_TOOLS): $(REQUIREMENTS)-build tools/make-venv
 	tools/make-venv $(PYTHON) $(VENV)
-	$(BIN)/python tools/requirements build test dev | $(PIP) install --quiet --requirement /dev/stdin
+	$(PIP) install --quiet --requirement $<
+	touch $@
+
+$(TOOLS): $(REQUIREMENTS)-test-dev $(BUILD_TOOLS)
+	$(PIP) install --quiet --requirement $<
 	touch $@
 
 # One wheel for all interpreters; meson builds only what has changed.
-$(WHEEL): $(TOOLS) $(SOURCES)
-	rm -rf dist
-	$(IN_VENV) $(PIP) wheel --quiet --no-build-isolation --no-deps --wheel-dir dist \
+$(WHEEL): $(BUILD_TOOLS) $(SOURCES)
+	rm -rf $(WHEELS)
+	$(IN_VENV) $(PIP) wheel --quiet --no-build-isolation --no-deps --wheel-dir $(WHEELS) \
 		--config-settings=build-dir=build/wheel .
 	touch $@
 
 $(INSTALLED): $(WHEEL)
-	$(PIP) install --quiet --force-reinstall --no-deps dist/rchan-*.whl
+	$(PIP) install --quiet --force-reinstall --no-deps $(WHEELS)/rchan-*.whl
 	touch $@
+
+# What is released: an sdist of the last commit, and a wheel that is built of the sdist. Looked at as a
+# user would: installed alone into a venv of its own.
+.PHONY: dist
+dist: $(TOOLS)
+	rm -rf dist
+	$(IN_VENV) $(BIN)/python -m build --no-isolation --outdir dist .
+	tools/check-dist dist
 
 # ---- run ----
 
@@ -68,16 +94,32 @@ demo: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py
 
-# ---- made documents ----
+# ---- documents ----
 
-.PHONY: help-docs man picture
+# The site: every page, the API from the docstrings; a warning, such as a link to nowhere, fails.
+SITE_TOOLS := $(VENV)/.site-tools
+
+$(SITE_TOOLS): $(TOOLS) pyproject.toml
+	$(BIN)/python tools/requirements docs | $(PIP) install --quiet --requirement /dev/stdin
+	touch $@
+
+.PHONY: docs help-docs man picture abi
+docs: $(INSTALLED) $(SITE_TOOLS)
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs auto \
+		--doctree-dir build/.doctrees docs build/site
+	@echo "build/site/index.html"
+
 help-docs: $(INSTALLED)
 	$(BIN)/python tools/help-docs
 
 man: $(INSTALLED)
 	$(BIN)/python tools/help-docs build/man
 
-picture: $(INSTALLED)
+# The layout of the shared memory: a picture, and tables, of core/layout.h.
+abi:
+	tools/abi-picture
+
+picture: $(INSTALLED) $(TOOLS)
 	$(BIN)/python tools/top-picture docs/pictures/top.png
 
 # ---- test ----
@@ -94,17 +136,17 @@ endef
 
 test-core: $(COMPILERS:%=test-core-%)
 .PHONY: $(COMPILERS:%=test-core-%)
-$(COMPILERS:%=test-core-%): test-core-%: $(TOOLS)
+$(COMPILERS:%=test-core-%): test-core-%: $(BUILD_TOOLS)
 	$(call core,build/core-$*,$*)
 
 # Every actor at every testpoint of every other: what came out, as the docs show it.
 .PHONY: race-table
-race-table: $(TOOLS)
+race-table: $(BUILD_TOOLS)
 	test -f build/core-gcc/build.ninja || CC=gcc $(IN_VENV) meson setup build/core-gcc \
 		-Dpython=disabled -Dtestpoints=true >/dev/null
 	$(IN_VENV) ninja -C build/core-gcc --quiet tests/core/test_race
-	RCHAN_RACE_TABLE=$(CURDIR)/docs/race-table.md build/core-gcc/tests/core/test_race
-	cat docs/race-table.md
+	RCHAN_RACE_TABLE=$(CURDIR)/docs/explanation/race-table.md build/core-gcc/tests/core/test_race
+	cat docs/explanation/race-table.md
 
 # Weaken each acquire, release and fence of the core in turn: what catches it? Minutes.
 .PHONY: mutations
@@ -113,13 +155,13 @@ mutations: $(TOOLS)
 
 SANITIZE := -Db_lundef=false -Dc_args=-fno-sanitize-recover=all
 
-asan: $(TOOLS)
+asan: $(BUILD_TOOLS)
 	$(call core,build/asan,gcc,-Db_sanitize=address $(SANITIZE))
 
-ubsan: $(TOOLS)
+ubsan: $(BUILD_TOOLS)
 	$(call core,build/ubsan,gcc,-Db_sanitize=undefined $(SANITIZE))
 
-tsan: $(TOOLS)
+tsan: $(BUILD_TOOLS)
 	$(call core,build/tsan,gcc,-Db_sanitize=thread $(SANITIZE),$(NO_RANDOM))
 
 # The Python tests with an extension under a sanitizer; the preloaded library has to come before Python.
@@ -140,17 +182,30 @@ endef
 ASAN_PRELOAD = LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0
 
 .PHONY: asan-python asan-python-short ubsan-python
-asan-python: $(INSTALLED)
+asan-python: $(INSTALLED) $(TOOLS)
 	$(call sanitized,build/asan-python,address,$(ASAN_PRELOAD),$(PYTHON_TESTS))
 
-asan-python-short: $(INSTALLED)
+asan-python-short: $(INSTALLED) $(TOOLS)
 	$(call sanitized,build/asan-python,address,$(ASAN_PRELOAD),$(PYTHON_SHORT))
 
-ubsan-python: $(INSTALLED)
+ubsan-python: $(INSTALLED) $(TOOLS)
 	$(call sanitized,build/ubsan-python,undefined,,$(PYTHON_TESTS))
 
-test-python: $(INSTALLED)
-	tools/test-python dist/rchan-*.whl
+test-python: $(INSTALLED) $(TOOLS)
+	tools/test-python $(WHEELS)/rchan-*.whl
+
+# The core on other machines: aarch64 under qemu, and with another C library. On Debian:
+# apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static musl-tools
+.PHONY: test-aarch64 test-musl
+test-aarch64: $(BUILD_TOOLS)
+	@tools/cross/needed aarch64-linux-gnu-gcc qemu-aarch64-static
+	test -f build/aarch64/build.ninja || $(IN_VENV) meson setup build/aarch64 \
+		--cross-file tools/cross/aarch64.ini -Dpython=disabled -Dtestpoints=true -Dwerror=true >/dev/null
+	RCHAN_RACE=short $(IN_VENV) meson test -C build/aarch64 --print-errorlogs --timeout-multiplier 5
+
+test-musl: $(BUILD_TOOLS)
+	@tools/cross/needed musl-gcc
+	$(call core,build/musl,musl-gcc,-Dwerror=true)
 
 # ---- prove ----
 
@@ -165,8 +220,8 @@ storm: $(INSTALLED)
 
 # The world around, as large as it gets; switches a CPU off for a moment (root).
 .PHONY: world
-world: $(INSTALLED)
-	RCHAN_TEST_CHANNELS=10000 RCHAN_TEST_CPUS=1 $(BIN)/python -m pytest \
+world: $(INSTALLED) $(TOOLS)
+	RCHAN_TEST_CHANNELS=10000 RCHAN_TEST_CPUS=1 RCHAN_TEST_HUNG=1 $(BIN)/python -m pytest \
 		tests/python/test_world_*.py tests/python/test_security.py
 
 # Coverage-guided fuzzing. It needs clang with libFuzzer.
@@ -191,7 +246,7 @@ run-fuzz: $(INSTALLED)
 # ---- lint ----
 
 .PHONY: lint format $(COMPILERS:%=lint-%)
-lint: $(INSTALLED) $(COMPILERS:%=lint-%)
+lint: $(INSTALLED) $(TOOLS) $(COMPILERS:%=lint-%) docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -200,7 +255,7 @@ lint: $(INSTALLED) $(COMPILERS:%=lint-%)
 	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
 
 # Everything, the tests too, as in a release and with warnings as errors.
-$(COMPILERS:%=lint-%): lint-%: $(TOOLS)
+$(COMPILERS:%=lint-%): lint-%: $(BUILD_TOOLS)
 	test -f build/lint-$*/build.ninja || \
 		CC=$* $(IN_VENV) meson setup build/lint-$* --buildtype=release -Dwerror=true >/dev/null
 	$(IN_VENV) ninja -C build/lint-$* --quiet

@@ -1,12 +1,12 @@
 /* Ping-pong between two processes, each asleep until the other wakes it: over a bare futex, and over
  * rchan's wake words. Prints for each line on stdin: ns a round trip, bare and rchan's. */
 #include <linux/futex.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -15,7 +15,7 @@
 enum { TRIPS = 4000 };
 
 struct side {
-    rchan_a32 bare;      /* a bell that counts */
+    rchan_a32 bare;       /* a bell that counts */
     rchan_a64 wake, news; /* the same with rchan's sleep and wake */
 };
 

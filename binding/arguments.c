@@ -97,6 +97,20 @@ bool bind_get_cpu(struct bind_state *state, PyObject *from, int64_t *cpu)
     return true;
 }
 
+bool bind_get_group(struct bind_state *state, PyObject *from, struct rchan_share *share)
+{
+    uint64_t group;
+    *share = (struct rchan_share){0};
+    if (!from || from == Py_None)
+        return true;
+    if (!bind_get_u64(state, from, "group", &group))
+        return false;
+    if (group >= (gid_t)-1)
+        return bind_raise(state, "BadName", EINVAL, "there is no group %S", from);
+    *share = (struct rchan_share){true, (gid_t)group};
+    return true;
+}
+
 bool bind_get_timeout(struct bind_state *state, PyObject *from, int64_t *nanoseconds)
 {
     *nanoseconds = -1;
@@ -130,7 +144,8 @@ bool bind_get_view(struct bind_state *state, PyObject *from, int flags, Py_buffe
         return true;
     if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_BufferError))
         return false;
-    const char *wanted = flags & PyBUF_WRITABLE ? "writable, contiguous and bytes-like"
-                                                : "contiguous and bytes-like";
+    const char *wanted = flags & PyBUF_WRITABLE  ? "writable, contiguous and bytes-like"
+                         : PyUnicode_Check(from) ? "bytes (encode it: text.encode())"
+                                                 : "contiguous and bytes-like";
     return bind_wrong_type(state, "data", wanted, from);
 }

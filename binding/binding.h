@@ -21,8 +21,8 @@ struct bind_reservation;
 
 struct bind_state {
     PyObject *errors; /* the module rchan.errors; NULL before set_errors */
-    PyTypeObject *attachment, *bell, *books, *buffer, *channel, *hold, *memory, *reservation,
-        *stream, *subbuf;
+    PyTypeObject *attachment, *bell, *books, *buffer, *channel, *hold, *memory, *polls,
+        *reservation, *stream, *subbuf;
     PyTypeObject *arena, *block, *copy, *decoder, *tap, *event, *span, *spans;
     struct bind_reservation *spare; /* memory of a dead one: reserve() allocates nothing */
     rchan_abytes spare_arena;       /* a dead arena's pages; its length is in the first word */
@@ -44,6 +44,7 @@ int bind_event_ready(PyObject *module, struct bind_state *state);
 int bind_event_span_ready(PyObject *module, struct bind_state *state);
 int bind_hold_ready(PyObject *module, struct bind_state *state);
 int bind_memory_ready(PyObject *module, struct bind_state *state);
+int bind_polls_ready(PyObject *module, struct bind_state *state);
 int bind_reservation_ready(PyObject *module, struct bind_state *state);
 int bind_stream_ready(PyObject *module, struct bind_state *state);
 int bind_subbuf_ready(PyObject *module, struct bind_state *state);
@@ -81,6 +82,8 @@ PyObject *bind_wrong_type(struct bind_state *state, const char *what, const char
 bool bind_parse(const char *function, const char *const *names, Py_ssize_t required, Py_ssize_t max,
                 PyObject *const *args, Py_ssize_t n_args, PyObject *given, PyObject **values);
 bool bind_get_u64(struct bind_state *state, PyObject *from, const char *what, uint64_t *to);
+/* NULL or None: shared with nobody. */
+bool bind_get_group(struct bind_state *state, PyObject *from, struct rchan_share *share);
 /* More than there can be is the most there can be. */
 bool bind_get_length(struct bind_state *state, PyObject *from, const char *what, Py_ssize_t *to);
 /* None or NULL: -1. */

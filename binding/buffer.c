@@ -126,6 +126,18 @@ static PyObject *subbuf_start_reserve(PyObject *object, PyObject *number)
     return PyBool_FromLong(rchan_subbuf_start_reserve(core, length));
 }
 
+static PyObject *is_whole(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    struct rchan_buffer *core = bind_buffer_mapped(SELF(object));
+    if (!core)
+        return NULL;
+    bool whole = rchan_channel_whole(core->channel);
+    if (whole)
+        bind_reads(core->channel);
+    return PyBool_FromLong(whole);
+}
+
 /* Bytes read, or -1 with an exception. */
 static int64_t read_into(PyObject *object, void *to, uint64_t length)
 {
@@ -269,6 +281,7 @@ static PyMethodDef methods[] = {
     {"_finish", finish, METH_VARARGS,
      "_finish([subbuf]): finish the current sub-buffer if there is anything to read in it."},
     {"books", books, METH_NOARGS, "books(): its numbers at this moment."},
+    {"_is_whole", is_whole, METH_NOARGS, "False: the channel's control file was cut."},
     {"_bell", bind_buffer_bell, METH_NOARGS, "A new doorbell of its channel, not armed."},
     {"_sleeper_add", sleeper_add, METH_NOARGS, "Become a sleeper; the epoch."},
     {"_sleeper_remove", sleeper_remove, METH_O, "Give up; False if woken meanwhile."},

@@ -56,11 +56,12 @@ enum {
     CPUS,
     HOOKS,
     STAMPS,
+    GROUP,
     CREATE_ARGUMENTS
 };
 static const char *const create_names[] = {"directory", "base",      "subbuf_size", "n_subbufs",
                                            "n_buffers", "overwrite", "mode",        "cpus",
-                                           "hooks",     "stamps"};
+                                           "hooks",     "stamps",    "group"};
 
 /* What the options point to. */
 struct owned {
@@ -138,6 +139,7 @@ static bool get_options(struct bind_state *state, PyObject **values, struct owne
         !bind_get_u64(state, values[N_SUBBUFS], "n_subbufs", &options->n_subbufs) ||
         !bind_get_u64(state, values[N_BUFFERS], "n_buffers", &options->n_buffers) ||
         !bind_get_u64(state, values[MODE], "mode", &mode) || !get_stamps(values[STAMPS], options) ||
+        !bind_get_group(state, values[GROUP], &options->share) ||
         !get_cpus(state, values[CPUS], owned, options))
         return false;
     options->directory = PyBytes_AsString(owned->directory);
@@ -195,14 +197,16 @@ PyObject *bind_channel_create(PyObject *type, PyTypeObject *defining, PyObject *
 PyObject *bind_channel_attach(PyObject *type, PyTypeObject *defining, PyObject *const *args,
                               Py_ssize_t n_args, PyObject *given)
 {
-    static const char *const names[] = {"directory", "base", "hooks"};
+    static const char *const names[] = {"directory", "base", "hooks", "group"};
     struct bind_state *state = PyType_GetModuleState(defining);
     struct rchan_error error = {0};
     struct owned owned = {0};
-    PyObject *values[3] = {0};
+    PyObject *values[4] = {0};
+    struct rchan_share share;
     struct bind_channel *self = NULL;
     struct rchan_channel *core = NULL;
-    if (!bind_parse("_attach", names, 3, 3, args, n_args, given, values))
+    if (!bind_parse("_attach", names, 3, 4, args, n_args, given, values) ||
+        !bind_get_group(state, values[3], &share))
         return NULL;
     if (values[1] == Py_None)
         return bind_wrong_type(state, "base", "a str", values[1]);
@@ -210,8 +214,8 @@ PyObject *bind_channel_attach(PyObject *type, PyTypeObject *defining, PyObject *
         self = new_channel(type, state, values[2]);
     if (self) {
         struct rchan_hooks hooks = bind_hooks_for_core(self->attachment);
-        core = rchan_channel_attach(PyBytes_AsString(owned.directory), PyBytes_AsString(owned.base),
-                                    &hooks, &error);
+        core = rchan_channel_attach_shared(PyBytes_AsString(owned.directory),
+                                           PyBytes_AsString(owned.base), share, &hooks, &error);
     }
     free_owned(&owned);
     if (!self)

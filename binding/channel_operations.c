@@ -305,6 +305,15 @@ static PyObject *get_directory(PyObject *object, void *closure)
     return core ? PyUnicode_DecodeFSDefault(core->directory) : NULL;
 }
 
+static PyObject *get_group(PyObject *object, void *closure)
+{
+    (void)closure;
+    struct rchan_channel *core = bind_channel_attached(SELF(object));
+    if (core && !core->share.shared)
+        Py_RETURN_NONE;
+    return core ? PyLong_FromUnsignedLong(core->share.group) : NULL;
+}
+
 static PyObject *get_created_ns(PyObject *object, void *closure)
 {
     (void)closure;
@@ -380,6 +389,7 @@ PyGetSetDef bind_channel_properties[] = {
     {"closed", get_closed, NULL, "close or detach was called", NULL},
     {"base", get_base, NULL, "the channel's name; None: buffer-only", NULL},
     {"directory", get_directory, NULL, "absolute path", NULL},
+    {"group", get_group, NULL, "number of the group that shares it; None: nobody else", NULL},
     {"created_ns", get_created_ns, NULL, "(real time, monotonic) of its creation", NULL},
     {"owner_wait", get_owner_wait, NULL, "seconds that a writer waits at most for a taken buffer",
      NULL},

@@ -31,6 +31,8 @@ static inline bool room_for(struct decode_column *column, size_t more)
 
 static inline bool append(struct decode_column *column, const void *from, size_t length)
 {
+    if (rchan_unlikely(!length))
+        return true; /* there may be no memory yet to point into */
     if (rchan_unlikely(!room_for(column, length)))
         return false;
     memcpy(column->data + column->used, from, length);

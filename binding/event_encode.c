@@ -1,4 +1,4 @@
-/* Values into bytes: scalars. docs/events-format.md, "Types". */
+/* Values into bytes: scalars. docs/reference/events-format.md, "Types". */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

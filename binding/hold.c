@@ -45,6 +45,7 @@ PyObject *bind_buffer_hold(PyObject *object, PyObject *args)
     self->core.copy = self->copy.buf;
     if (count > (uint64_t)self->copy.len)
         count = (uint64_t)self->copy.len;
+    bind_reads(core->channel);
     int64_t done =
         rchan_hold(core, count, wait_us > 1000000 ? 1000000 : (uint32_t)wait_us, &self->core);
     if (done <= 0) {

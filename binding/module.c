@@ -38,15 +38,17 @@ static PyObject *set_errors(PyObject *module, PyObject *errors)
 static PyObject *remove_channel(PyObject *module, PyObject *args)
 {
     struct bind_state *state = PyModule_GetState(module);
-    PyObject *directory, *base;
-    if (!PyArg_ParseTuple(args, "OO:remove", &directory, &base))
+    PyObject *directory, *base, *group = NULL;
+    struct rchan_share share;
+    if (!PyArg_ParseTuple(args, "OO|O:remove", &directory, &base, &group) ||
+        !bind_get_group(state, group, &share))
         return NULL;
     directory = bind_get_path(state, directory, "directory");
     base = directory ? bind_get_path(state, base, "base") : NULL;
     struct rchan_error error = {0};
-    int result =
-        base ? rchan_channel_remove(PyBytes_AsString(directory), PyBytes_AsString(base), &error)
-             : 0;
+    int result = base ? rchan_channel_remove_shared(PyBytes_AsString(directory),
+                                                    PyBytes_AsString(base), share, &error)
+                      : 0;
     bool failed = !base;
     Py_XDECREF(directory);
     Py_XDECREF(base);
@@ -64,7 +66,7 @@ static PyObject *now_ns(PyObject *module, PyObject *unused)
 static PyMethodDef functions[] = {
     {"set_errors", set_errors, METH_O, "The module whose classes failures are raised as."},
     {"remove", remove_channel, METH_VARARGS,
-     "remove(directory, base): the channel's files, also of a damaged one."},
+     "remove(directory, base, group=None): the channel's files, also of a damaged one."},
     {"moment", bind_moment, METH_NOARGS,
      "(CPU's counter, monotonic ns, real time ns) at one moment."},
     {"crc32c", (PyCFunction)(void (*)(void))bind_crc32c, METH_FASTCALL,
@@ -87,7 +89,8 @@ static int add_constants(PyObject *module)
     Py_XDECREF(causes);
     if (result || PyModule_AddObjectRef(module, "TESTPOINTS", testpoints))
         return -1;
-    return PyModule_AddIntConstant(module, "ABI_VERSION", RCHAN_ABI_VERSION) ||
+    return PyModule_AddStringConstant(module, "VERSION", RCHAN_VERSION) ||
+           PyModule_AddIntConstant(module, "ABI_VERSION", RCHAN_ABI_VERSION) ||
            PyModule_AddIntConstant(module, "MAX_SUBBUFS", RCHAN_MAX_SUBBUFS) ||
            PyModule_AddIntConstant(module, "MAX_BUFFERS", RCHAN_MAX_BUFFERS) ||
            PyModule_AddIntConstant(module, "MAX_SLOTS", RCHAN_MAX_SLOTS) ||
@@ -120,8 +123,9 @@ static int module_exec(PyObject *module)
            bind_copy_ready(module, state) || bind_decoder_ready(module, state) ||
            bind_event_ready(module, state) || bind_event_span_ready(module, state) ||
            bind_hold_ready(module, state) || bind_memory_ready(module, state) ||
-           bind_reservation_ready(module, state) || bind_subbuf_ready(module, state) ||
-           bind_stream_ready(module, state) || bind_tap_ready(module, state);
+           bind_polls_ready(module, state) || bind_reservation_ready(module, state) ||
+           bind_subbuf_ready(module, state) || bind_stream_ready(module, state) ||
+           bind_tap_ready(module, state);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
@@ -137,6 +141,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->channel);
     Py_VISIT(state->hold);
     Py_VISIT(state->memory);
+    Py_VISIT(state->polls);
     Py_VISIT(state->reservation);
     Py_VISIT(state->copy);
     Py_VISIT(state->decoder);
@@ -164,6 +169,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->channel);
     Py_CLEAR(state->hold);
     Py_CLEAR(state->memory);
+    Py_CLEAR(state->polls);
     Py_CLEAR(state->reservation);
     Py_CLEAR(state->copy);
     Py_CLEAR(state->decoder);

@@ -1,4 +1,4 @@
-/* Announcing news to sleeping readers. docs/protocol.md, "Sleep and wake". */
+/* Announcing news to sleeping readers. docs/explanation/protocol.md, "Sleep and wake". */
 #include "announce.h"
 
 #include "growth.h"

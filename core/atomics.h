@@ -2,6 +2,8 @@
 #ifndef RCHAN_ATOMICS_H
 #define RCHAN_ATOMICS_H
 
+#include "platform.h"
+
 #include "copy.h"
 #include <assert.h>
 #include <stdatomic.h>

@@ -105,8 +105,8 @@ static bool wait_until_live(struct rchan_channel *channel)
 }
 
 static struct rchan_channel *handle_from(const char *path, const char *base, int fd,
-                                         const struct stat *file, const struct rchan_hooks *hooks,
-                                         struct rchan_error *error)
+                                         const struct stat *file, struct rchan_share share,
+                                         const struct rchan_hooks *hooks, struct rchan_error *error)
 {
     struct rchan_header header;
     if (read_header(fd, &header, base, error) ||
@@ -121,6 +121,7 @@ static struct rchan_channel *handle_from(const char *path, const char *base, int
         .stamp_base = header.stamp_base,
         .owner_wait_us = header.owner_wait_us > 1000000 ? 1000000 : header.owner_wait_us,
         .mode = file->st_mode & 0777,
+        .share = share,
     };
     struct rchan_channel *channel = rchan_handle_new(path, base, &shape, hooks, error);
     if (!channel)
@@ -138,19 +139,23 @@ static struct rchan_channel *handle_from(const char *path, const char *base, int
 
 /* The control file open and mapped, not joined. */
 static struct rchan_channel *open_control(const char *path, int directory, const char *base,
-                                          const struct rchan_hooks *hooks,
+                                          struct rchan_share share, const struct rchan_hooks *hooks,
                                           struct rchan_error *error)
 {
     char name[280];
     struct stat file;
     rchan_control_name(name, sizeof name, base);
-    int fd = rchan_file_open(directory, name, &file, error);
+    int fd = rchan_file_open(directory, name, share, &file, error);
     if (fd < 0 && error->failure == RCHAN_FAIL_NOT_FOUND)
-        rchan_fail(error, RCHAN_FAIL_NOT_FOUND, ENOENT, "there is no channel %s in %s", base, path);
+        rchan_fail(
+            error, RCHAN_FAIL_NOT_FOUND, ENOENT,
+            "there is no channel %s in %s: it was not created yet, or its creator has closed it "
+            "('rchan ls' shows which there are)",
+            base, path);
     if (fd < 0)
         return NULL;
     TESTPOINT("attach: opened");
-    struct rchan_channel *channel = handle_from(path, base, fd, &file, hooks, error);
+    struct rchan_channel *channel = handle_from(path, base, fd, &file, share, hooks, error);
     if (!channel)
         close(fd);
     return channel;
@@ -189,17 +194,18 @@ static bool name_possible(const char *base, struct rchan_error *error)
     return false;
 }
 
-struct rchan_channel *rchan_channel_attach(const char *path, const char *base,
-                                           const struct rchan_hooks *hooks,
-                                           struct rchan_error *error)
+struct rchan_channel *rchan_channel_attach_shared(const char *path, const char *base,
+                                                  struct rchan_share share,
+                                                  const struct rchan_hooks *hooks,
+                                                  struct rchan_error *error)
 {
     struct stat found;
     if (!name_possible(base, error))
         return NULL;
-    int directory = rchan_directory_open(path, &found, error);
+    int directory = rchan_directory_open(path, share, &found, error);
     if (directory < 0)
         return NULL;
-    struct rchan_channel *channel = open_control(path, directory, base, hooks, error);
+    struct rchan_channel *channel = open_control(path, directory, base, share, hooks, error);
     close(directory);
     if (!channel)
         return NULL;
@@ -211,10 +217,11 @@ struct rchan_channel *rchan_channel_attach(const char *path, const char *base,
     return NULL;
 }
 
-bool rchan_clear_half_created(const char *path, int directory, const char *base)
+bool rchan_clear_half_created(const char *path, int directory, const char *base,
+                              struct rchan_share share)
 {
     struct rchan_error error;
-    struct rchan_channel *channel = open_control(path, directory, base, NULL, &error);
+    struct rchan_channel *channel = open_control(path, directory, base, share, NULL, &error);
     if (!channel)
         return false;
     char name[280];
@@ -225,7 +232,7 @@ bool rchan_clear_half_created(const char *path, int directory, const char *base)
     if (dead)
         rchan_remove_noted(channel, directory);
     bool cleared = dead && rchan_control_unlink_with(channel->fd, directory, name,
-                                                     rchan_remove_leavings, base) == 0;
+                                                     rchan_remove_leavings, base, share) == 0;
     rchan_channel_detach(channel);
     return cleared;
 }

@@ -15,6 +15,15 @@ enum { DRAIN = 4096 };
 
 /* ---- open ---- */
 
+/* mkfifo knows our group only, and less than its mode under a umask. 0 or -1. */
+static int share_fifo(const struct rchan_bell *bell)
+{
+    struct rchan_share share = bell->channel->share;
+    if (!share.shared)
+        return 0;
+    return fchown(bell->fd, (uid_t)-1, share.group) || fchmod(bell->fd, 0660) ? -1 : 0;
+}
+
 /* Its reader opens it for writing, too: it never reads an end of file, and can ring it itself. */
 static int open_fifo(struct rchan_bell *bell, int directory, const char *name)
 {
@@ -22,7 +31,8 @@ static int open_fifo(struct rchan_bell *bell, int directory, const char *name)
     bell->fd = openat(directory, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
     if (bell->fd < 0)
         return -errno;
-    if (fstat(bell->fd, &made) == 0 && rchan_is_bell(&made)) {
+    if (fstat(bell->fd, &made) == 0 && rchan_is_bell(&made, (struct rchan_share){0}) &&
+        share_fifo(bell) == 0) {
         bell->inode = made.st_ino;
         return 0;
     }
@@ -40,7 +50,7 @@ static int make_fifo(struct rchan_bell *bell, int directory, uint32_t index)
     if (rchan_bell_limit(bell->channel) <= index)
         rchan_store(&bell->channel->header->bell_limit, index + 1);
     if (mkfifoat(directory, name, 0600) &&
-        (errno != EEXIST || !rchan_bell_remove_if_dead(directory, name) ||
+        (errno != EEXIST || !rchan_bell_remove_if_dead(directory, name, bell->channel->share) ||
          mkfifoat(directory, name, 0600)))
         return -errno;
     TESTPOINT("bell: made");

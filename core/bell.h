@@ -1,4 +1,4 @@
-/* Doorbells: a FIFO a waiting reader, for select, poll and epoll. docs/protocol.md, "Bells". */
+/* Doorbells: a FIFO a waiting reader, for select, poll and epoll. docs/explanation/protocol.md, "Bells". */
 #ifndef RCHAN_BELL_H
 #define RCHAN_BELL_H
 

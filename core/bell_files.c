@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "files.h"
+
 enum { LOCK_WAIT_MS = 2000 };
 
 /* ---- names ---- */
@@ -26,9 +28,14 @@ bool rchan_is_bell_name(const char *name, const char *base)
     return digits && digits <= 3 && strcmp(name + length + 1 + digits, ".bell") == 0;
 }
 
-bool rchan_is_bell(const struct stat *found)
+bool rchan_is_bell(const struct stat *found, struct rchan_share share)
 {
-    return S_ISFIFO(found->st_mode) && found->st_uid == geteuid();
+    return S_ISFIFO(found->st_mode) && rchan_file_ours(found, share);
+}
+
+bool rchan_is_bell_file(const struct stat *found, struct rchan_share share)
+{
+    return S_ISFIFO(found->st_mode) && (share.shared || found->st_uid == geteuid());
 }
 
 uint32_t rchan_bell_limit(const struct rchan_channel *channel)
@@ -75,11 +82,13 @@ bool rchan_bells_take(struct rchan_channel *channel)
 
 /* ---- removal ---- */
 
-bool rchan_bell_remove_if_dead(int directory, const char *name)
+bool rchan_bell_remove_if_dead(int directory, const char *name, struct rchan_share share)
 {
     struct stat found;
-    if (fstatat(directory, name, &found, AT_SYMLINK_NOFOLLOW) || !rchan_is_bell(&found))
+    if (fstatat(directory, name, &found, AT_SYMLINK_NOFOLLOW) || !rchan_is_bell_file(&found, share))
         return false;
+    if (!rchan_is_bell(&found, share)) /* its maker held what we hold, and so is dead */
+        return unlinkat(directory, name, 0) == 0;
     int fd = openat(directory, name, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return errno == ENXIO && unlinkat(directory, name, 0) == 0;

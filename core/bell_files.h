@@ -8,8 +8,10 @@
 
 void rchan_bell_name(char *name, size_t room, const char *base, uint32_t index);
 bool rchan_is_bell_name(const char *name, const char *base);
-/* A FIFO of ours? */
-bool rchan_is_bell(const struct stat *found);
+/* A FIFO that those who take part can use? */
+bool rchan_is_bell(const struct stat *found, struct rchan_share share);
+/* Or one whose maker was killed before they could? */
+bool rchan_is_bell_file(const struct stat *found, struct rchan_share share);
 /* No index at or above it was ever used. */
 uint32_t rchan_bell_limit(const struct rchan_channel *channel);
 
@@ -20,6 +22,6 @@ bool rchan_bells_take(struct rchan_channel *channel); /* waits for a bounded tim
 void rchan_bells_leave(struct rchan_channel *channel);
 
 /* It held: remove the name if nobody reads there. True: removed. */
-bool rchan_bell_remove_if_dead(int directory, const char *name);
+bool rchan_bell_remove_if_dead(int directory, const char *name, struct rchan_share share);
 
 #endif

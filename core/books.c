@@ -109,6 +109,13 @@ bool rchan_written(const struct rchan_channel *channel, struct rchan_block *bloc
     return true;
 }
 
+/* A lap of what was read in part may have records and no bytes. */
+static uint64_t all_gone(const struct rchan_sums *sums)
+{
+    return sums->consumed_records + sums->consumed_bytes + sums->overwritten_records +
+           sums->overwritten_bytes;
+}
+
 /* In the middle of a reset, or where one was killed: nothing is readable, all is in the sums.
  * False: it has ended meanwhile. */
 static bool resetting_books(const struct rchan_buffer *buffer, uint32_t resets,
@@ -120,8 +127,7 @@ static bool resetting_books(const struct rchan_buffer *buffer, uint32_t resets,
     rchan_account_read(&block->account[0], &sums);
     rchan_account_read(&block->account[1], &other);
     /* Sums only grow: the larger are the valid ones, whatever `tail` says while it is rewound. */
-    if (other.consumed_bytes + other.overwritten_bytes >
-        sums.consumed_bytes + sums.overwritten_bytes)
+    if (all_gone(&other) > all_gone(&sums))
         sums = other;
     books->written_records = rchan_load(&block->reset_records);
     books->written_bytes = rchan_load(&block->reset_bytes);
@@ -148,8 +154,11 @@ static bool try_books(const struct rchan_buffer *buffer, struct rchan_books *boo
     uint32_t resets = rchan_load_acquire(&block->resetting);
     if (resets & 1)
         return resetting_books(buffer, resets, books);
+    /* books.undone: pairs with undo.count */
+    uint64_t undone = rchan_load_acquire(&block->undone);
     /* books.tail: pairs with read.commit, undo.tail */
     uint64_t tail = rchan_load_acquire(&block->tail);
+    TESTPOINT("books: tail read");
     rchan_account_read(rchan_account_at(block, tail), &sums);
     TESTPOINT("books: account read");
     /* books.started: pairs with switch.started */
@@ -184,7 +193,7 @@ static bool try_books(const struct rchan_buffer *buffer, struct rchan_books *boo
     /* books.fence: pairs with account.fence, touch.fence, reset.fence */
     rchan_load_fence();
     return rchan_load(&block->tail) == tail && rchan_load(&block->started) == started &&
-           rchan_load(&block->resetting) == resets;
+           rchan_load(&block->undone) == undone && rchan_load(&block->resetting) == resets;
 }
 
 int rchan_buffer_books(const struct rchan_buffer *buffer, struct rchan_books *books)

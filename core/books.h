@@ -1,4 +1,4 @@
-/* The books of a buffer: where every record went. docs/protocol.md, "Books". */
+/* The books of a buffer: where every record went. docs/explanation/protocol.md, "Books". */
 #ifndef RCHAN_BOOKS_H
 #define RCHAN_BOOKS_H
 

@@ -1,4 +1,4 @@
-/* The writer's side. docs/protocol.md, "Write" and "The owner word is taken". */
+/* The writer's side. docs/explanation/protocol.md, "Write" and "The owner word is taken". */
 #include "buffer.h"
 
 #include <errno.h>

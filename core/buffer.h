@@ -1,4 +1,4 @@
-/* The writer's side: write, reserve, switch, flush, reset. docs/protocol.md, "Write" and "Switch".
+/* The writer's side: write, reserve, switch, flush, reset. docs/explanation/protocol.md, "Write" and "Switch".
  * cpu < 0: the CPU that runs the caller. No call here blocks longer than owner_wait_us. */
 #ifndef RCHAN_BUFFER_H
 #define RCHAN_BUFFER_H

@@ -12,6 +12,7 @@
 #include "files.h"
 #include "growth.h"
 #include "handles.h"
+#include "hidden.h"
 #include "kept.h"
 #include "owner.h"
 #include "stamp.h"
@@ -75,6 +76,7 @@ struct rchan_channel *rchan_handle_new(const char *directory, const char *base,
     channel->stamp_base = shape->stamp_base;
     channel->owner_wait_us = shape->owner_wait_us;
     channel->mode = shape->mode;
+    channel->share = shape->share;
     channel->full = (uint64_t)shape->subbuf_size + 1;
     channel->shift = 64 - (uint32_t)__builtin_clzll(channel->full);
     channel->offset_mask = (UINT64_C(1) << channel->shift) - 1;
@@ -116,6 +118,17 @@ int rchan_handle_map(struct rchan_channel *channel, struct rchan_error *error)
     for (uint32_t i = 0; i < channel->n_buffers; i++)
         channel->buffers[i].block = rchan_block_at(channel, i);
     return 0;
+}
+
+bool rchan_channel_whole(struct rchan_channel *channel)
+{
+    struct stat control;
+    if (fstat(channel->fd, &control) == 0 && (uint64_t)control.st_size < channel->map_size) {
+        int result = ftruncate(channel->fd, (off_t)channel->map_size); /* zeros, not a SIGBUS */
+        (void)result;
+        channel->cut = true;
+    }
+    return !channel->cut;
 }
 
 int rchan_handle_join(struct rchan_channel *channel, struct rchan_error *error)
@@ -181,7 +194,7 @@ static int make_control(struct rchan_channel *channel, int directory, uint64_t f
                         struct rchan_error *error)
 {
     channel->fd = rchan_file_make(directory, "the control file", channel->map_size,
-                                  RCHAN_BLOCKS_OFFSET, channel->mode, error);
+                                  RCHAN_BLOCKS_OFFSET, channel->mode, channel->share, error);
     if (channel->fd < 0 || rchan_handle_map(channel, error))
         return -1;
     fill_header(channel, frequency);
@@ -207,12 +220,15 @@ int rchan_control_link(struct rchan_channel *channel, int directory, const char 
     char name[280];
     rchan_control_name(name, sizeof name, base);
     int result = name_control(channel, directory, name);
-    if (result == -EEXIST && rchan_clear_half_created(channel->directory, directory, base))
+    if (result == -EEXIST &&
+        rchan_clear_half_created(channel->directory, directory, base, channel->share))
         result = name_control(channel, directory, name);
     if (result == -EEXIST)
-        return rchan_fail(error, RCHAN_FAIL_EXISTS, EEXIST,
-                          "channel %s exists in %s; open it, remove it, or choose another name",
-                          base, channel->directory);
+        return rchan_fail(
+            error, RCHAN_FAIL_EXISTS, EEXIST,
+            "channel %s exists in %s: join it (rchan.open, or create with exist_ok=True), "
+            "or, if it is left over, remove it (rchan.remove, 'rchan rm %s')",
+            base, channel->directory, base);
     if (result == -EXDEV)
         return rchan_fail(error, RCHAN_FAIL_UNSUPPORTED, EXDEV,
                           "%s is on another file system than the buffers were made on",
@@ -284,9 +300,11 @@ struct rchan_channel *rchan_channel_create(const struct rchan_options *options,
     struct stat found;
     if (check_options(options, error))
         return NULL;
-    int directory = rchan_directory_open(options->directory, &found, error);
+    int directory = rchan_directory_open(options->directory, options->share, &found, error);
     if (directory < 0)
         return NULL;
+    if (!options->base) /* only such a channel, here, can have left any */
+        rchan_hidden_clear(directory, options->share);
     struct rchan_shape shape = {
         .subbuf_size = (uint32_t)options->subbuf_size,
         .n_subbufs = (uint32_t)options->n_subbufs,
@@ -296,6 +314,7 @@ struct rchan_channel *rchan_channel_create(const struct rchan_options *options,
         .stamp_clock = options->stamp_clock,
         .owner_wait_us = options->owner_wait_us ? options->owner_wait_us : DEFAULT_OWNER_WAIT_US,
         .mode = options->mode,
+        .share = options->share,
     };
     struct rchan_channel *channel =
         rchan_handle_new(options->directory, options->base, &shape, &options->hooks, error);

@@ -11,7 +11,8 @@ struct rchan_options {
     uint64_t n_subbufs;
     uint64_t n_buffers;
     bool overwrite;
-    mode_t mode;          /* of the files, such as 0600 */
+    mode_t mode; /* of the files, such as 0600; shared: 0660 */
+    struct rchan_share share;
     const uint32_t *cpus; /* get their buffers at once */
     uint32_t n_cpus;
     uint32_t owner_wait_us;   /* 0: 10,000 */
@@ -23,9 +24,21 @@ struct rchan_options {
 /* NULL on failure, with *error filled in and nothing left behind. */
 struct rchan_channel *rchan_channel_create(const struct rchan_options *options,
                                            struct rchan_error *error);
-struct rchan_channel *rchan_channel_attach(const char *directory, const char *base,
-                                           const struct rchan_hooks *hooks,
-                                           struct rchan_error *error);
+/* share: whose channel it may be; what is not as that asks for is refused. */
+struct rchan_channel *rchan_channel_attach_shared(const char *directory, const char *base,
+                                                  struct rchan_share share,
+                                                  const struct rchan_hooks *hooks,
+                                                  struct rchan_error *error);
+static inline struct rchan_channel *rchan_channel_attach(const char *directory, const char *base,
+                                                         const struct rchan_hooks *hooks,
+                                                         struct rchan_error *error)
+{
+    return rchan_channel_attach_shared(directory, base, (struct rchan_share){0}, hooks, error);
+}
+
+/* False: its control file was cut, also at an earlier call. Ask before looking at one that others may
+ * damage: a look at what is not there is a SIGBUS. From the call on the file is long enough. */
+bool rchan_channel_whole(struct rchan_channel *channel);
 
 /* Unmap everything, give the slot back, free. The channel itself stays. */
 void rchan_channel_detach(struct rchan_channel *channel);
@@ -45,7 +58,13 @@ bool rchan_channel_enabled(const struct rchan_channel *channel);
 bool rchan_channel_finalized(const struct rchan_channel *channel);
 
 /* Remove a channel's files without attaching; also one that is damaged or half-created. 0 or -1. */
-int rchan_channel_remove(const char *directory, const char *base, struct rchan_error *error);
+int rchan_channel_remove_shared(const char *directory, const char *base, struct rchan_share share,
+                                struct rchan_error *error);
+static inline int rchan_channel_remove(const char *directory, const char *base,
+                                       struct rchan_error *error)
+{
+    return rchan_channel_remove_shared(directory, base, (struct rchan_share){0}, error);
+}
 
 /* Alignment, limits, overflow of the geometry. 0 or -1 with *error. */
 int rchan_check_geometry(uint64_t subbuf_size, uint64_t n_subbufs, uint64_t n_buffers,

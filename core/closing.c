@@ -13,6 +13,7 @@
 #include "files.h"
 #include "growth.h"
 #include "handles.h"
+#include "hidden.h"
 #include "kept.h"
 #include "ring.h"
 #include "testpoint.h"
@@ -195,12 +196,12 @@ static void late_succeed(struct late *late)
         uint64_t now = head >> channel->shift & 1;
         rchan_store(&buffer->block->early_bytes, rchan_load(&buffer->block->total_bytes[now]) -
                                                      rchan_load(&buffer->block->unfinished_bytes));
-        if (buffer->fd >= 0)
-            close(buffer->fd);
-        buffer->fd = -1;
         if (buffer->hidden)
             rchan_hidden_remove(channel, buffer->inode);
         buffer->hidden = false;
+        if (buffer->fd >= 0)
+            close(buffer->fd);
+        buffer->fd = -1;
         rchan_bit_set(channel->header->linked, i);
     }
     if (channel->hidden)
@@ -224,12 +225,14 @@ static void late_hide(struct late *late)
         struct rchan_buffer *buffer = &channel->buffers[i];
         rchan_buffer_name(name, sizeof name, channel->base, i);
         if (rchan_load(&buffer->data) && !buffer->hidden)
-            buffer->hidden = rchan_hide(channel, directory, name, buffer->inode) == 0;
+            buffer->hidden = !rchan_hide(channel, directory, name, buffer->fd, buffer->inode);
     }
     rchan_control_name(name, sizeof name, channel->base);
     if (late->control && !channel->hidden)
-        channel->hidden = rchan_hide(channel, directory, name, control_inode(channel)) == 0;
+        channel->hidden =
+            !rchan_hide(channel, directory, name, channel->fd, control_inode(channel));
     close(directory);
+    TESTPOINT("late: hidden");
 }
 
 static void late_fail(struct late *late)
@@ -256,7 +259,7 @@ static int late_names(struct late *late, const char *path, const char *base,
 {
     struct rchan_channel *channel = late->channel;
     struct stat found;
-    int directory = rchan_directory_open(path, &found, error);
+    int directory = rchan_directory_open(path, channel->share, &found, error);
     char *copy = directory < 0 ? NULL : strdup(path);
     if (!copy) {
         if (directory >= 0) {
@@ -345,7 +348,7 @@ static bool is_buffer_name(const char *name, const char *base)
     return digits && digits <= 4 && !name[length + digits] && (name[length] != '0' || digits == 1);
 }
 
-void rchan_remove_leavings(int directory, const char *base)
+void rchan_remove_leavings(int directory, const char *base, struct rchan_share share)
 {
     struct stat found;
     int again = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -357,12 +360,11 @@ void rchan_remove_leavings(int directory, const char *base)
         if (!bell && (!is_buffer_name(entry->d_name, base) ||
                       claimed_by_other(directory, entry->d_name, strlen(base))))
             continue;
-        if (fstatat(directory, entry->d_name, &found, AT_SYMLINK_NOFOLLOW) ||
-            found.st_uid != geteuid())
+        if (fstatat(directory, entry->d_name, &found, AT_SYMLINK_NOFOLLOW))
             continue;
-        if (bell && S_ISFIFO(found.st_mode))
-            rchan_bell_remove(directory, entry->d_name);
-        else if (!bell && S_ISREG(found.st_mode))
+        if (bell && rchan_is_bell_file(&found, share))
+            rchan_bell_remove(directory, entry->d_name, share);
+        else if (!bell && S_ISREG(found.st_mode) && rchan_file_ours(&found, share))
             unlinkat(directory, entry->d_name, 0);
     }
     closedir(list);
@@ -384,18 +386,18 @@ void rchan_remove_noted(struct rchan_channel *channel, int directory)
 
 /* The control file is damaged or half-made: names are all there is to go by. */
 static int remove_unattached(int directory, const char *path, const char *base,
-                             struct rchan_error *error)
+                             struct rchan_share share, struct rchan_error *error)
 {
     char name[280];
     struct stat found;
     rchan_control_name(name, sizeof name, base);
-    int fd = rchan_file_open(directory, name, &found, error);
+    int fd = rchan_file_open(directory, name, share, &found, error);
     if (fd < 0 && error->failure == RCHAN_FAIL_NOT_FOUND)
         return rchan_fail(error, RCHAN_FAIL_NOT_FOUND, ENOENT, "there is no channel %s in %s", base,
                           path);
     if (fd < 0)
         return -1;
-    int result = rchan_control_unlink_with(fd, directory, name, rchan_remove_leavings, base);
+    int result = rchan_control_unlink_with(fd, directory, name, rchan_remove_leavings, base, share);
     close(fd);
     if (result == -EAGAIN || result == -EACCES || result == -ESTALE || result == -ENOENT)
         return rchan_fail(error, RCHAN_FAIL_BUSY, EBUSY, "somebody else is removing %s", name);
@@ -404,10 +406,11 @@ static int remove_unattached(int directory, const char *path, const char *base,
     return 0;
 }
 
-int rchan_channel_remove(const char *path, const char *base, struct rchan_error *error)
+int rchan_channel_remove_shared(const char *path, const char *base, struct rchan_share share,
+                                struct rchan_error *error)
 {
     struct stat found;
-    struct rchan_channel *channel = rchan_channel_attach(path, base, NULL, error);
+    struct rchan_channel *channel = rchan_channel_attach_shared(path, base, share, NULL, error);
     if (channel) {
         rchan_channel_close(channel, NULL);
         rchan_channel_detach(channel);
@@ -415,10 +418,10 @@ int rchan_channel_remove(const char *path, const char *base, struct rchan_error 
     }
     if (error->failure == RCHAN_FAIL_NAME)
         return -1;
-    int directory = rchan_directory_open(path, &found, error);
+    int directory = rchan_directory_open(path, share, &found, error);
     if (directory < 0)
         return -1;
-    int result = remove_unattached(directory, path, base, error);
+    int result = remove_unattached(directory, path, base, share, error);
     close(directory);
     return result;
 }

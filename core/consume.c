@@ -1,4 +1,4 @@
-/* The reader's side. docs/protocol.md, "Read". */
+/* The reader's side. docs/explanation/protocol.md, "Read". */
 #include "consume.h"
 
 #include <errno.h>
@@ -181,7 +181,7 @@ int rchan_settle_lap(struct rchan_buffer *buffer)
 {
     struct rchan_position at;
     struct rchan_reach reach;
-    rchan_position_undo(buffer);
+    rchan_position_settle(buffer);
     int result = rchan_position_load(buffer, &at);
     if (!result)
         result = rchan_position_catch_up(&at, &reach);

@@ -1,4 +1,4 @@
-/* The reader's side: whole and partial reads, what is consumed. docs/protocol.md, "Read". */
+/* The reader's side: whole and partial reads, what is consumed. docs/explanation/protocol.md, "Read". */
 #ifndef RCHAN_CONSUME_H
 #define RCHAN_CONSUME_H
 

@@ -1,9 +1,10 @@
-/* CRC-32C with the CPU's instruction where it has one, by tables elsewhere. */
+/* CRC-32C with the CPU's instructions where it has any, by tables elsewhere. */
 #include "crc32c.h"
 
 #include <pthread.h>
-#include <stdbool.h>
 #include <string.h>
+
+#include "crc32c_fold.h"
 
 #if defined(__aarch64__)
 #include <sys/auxv.h>
@@ -15,9 +16,12 @@
  * busy. Afterwards they are put together by `past`, which leads over LONG or SHORT zero bytes. */
 enum { LONG = 4096, SHORT = 256 };
 
+enum { FOLDED = 1024 }; /* bytes from which on folding pays */
+
 static uint32_t bytewise[8][256]; /* [k][b]: b, followed by k zero bytes */
 static uint32_t past_long[4][256], past_short[4][256];
-static bool has_instruction;
+static bool has[RCHAN_CRC32C_WAYS];
+static enum rchan_crc32c_way best;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static uint32_t over_zeros(uint32_t crc, int count)
@@ -42,18 +46,27 @@ static void make_past(uint32_t past[4][256], int count)
         }
 }
 
-static bool find_instruction(void)
+static void find_ways(void)
 {
+    has[RCHAN_CRC32C_TABLES] = true;
 #if defined(__x86_64__)
-    return __builtin_cpu_supports("sse4.2");
+    bool sse = __builtin_cpu_supports("sse4.2"),
+         multiplies = sse && __builtin_cpu_supports("pclmul");
+    has[RCHAN_CRC32C_INSTRUCTION] = sse;
+    has[RCHAN_CRC32C_NARROW] = multiplies;
+    has[RCHAN_CRC32C_WIDE] =
+        multiplies && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("vpclmulqdq");
+    if (multiplies)
+        rchan_crc32c_fold_prepare();
 #elif defined(__aarch64__)
-    return getauxval(AT_HWCAP) & (1 << 7); /* HWCAP_CRC32 */
-#else
-    return false;
+    has[RCHAN_CRC32C_INSTRUCTION] = getauxval(AT_HWCAP) & (1 << 7); /* HWCAP_CRC32 */
 #endif
+    for (int way = 0; way < RCHAN_CRC32C_WAYS; way++)
+        if (has[way])
+            best = way;
 }
 
-static void make_tables(void)
+static void prepare(void)
 {
     for (uint32_t value = 0; value < 256; value++) {
         uint32_t crc = value;
@@ -66,7 +79,7 @@ static void make_tables(void)
             bytewise[k][value] = over_zeros(bytewise[k - 1][value], 1);
     make_past(past_long, LONG);
     make_past(past_short, SHORT);
-    has_instruction = find_instruction();
+    find_ways();
 }
 
 static uint64_t load_word(const uint8_t *from)
@@ -146,18 +159,34 @@ INSTRUCTION static uint32_t by_instruction(uint32_t crc, const uint8_t *at, size
 }
 #endif
 
-uint32_t rchan_crc32c_plain(uint32_t crc, const void *data, size_t length)
+bool rchan_crc32c_has(enum rchan_crc32c_way way)
 {
-    pthread_once(&once, make_tables);
-    return ~by_tables(~crc, data, length);
+    pthread_once(&once, prepare);
+    return has[way];
+}
+
+uint32_t rchan_crc32c_by(enum rchan_crc32c_way way, uint32_t crc, const void *data, size_t length)
+{
+    const uint8_t *at = data;
+    pthread_once(&once, prepare);
+    crc = ~crc;
+#ifdef __x86_64__
+    if (way >= RCHAN_CRC32C_NARROW && length >= FOLDED) {
+        size_t done = way == RCHAN_CRC32C_WIDE ? rchan_crc32c_wide(&crc, at, length)
+                                               : rchan_crc32c_narrow(&crc, at, length);
+        at += done;
+        length -= done;
+    }
+#endif
+#ifdef INSTRUCTION
+    if (way >= RCHAN_CRC32C_INSTRUCTION)
+        return ~by_instruction(crc, at, length);
+#endif
+    return ~by_tables(crc, at, length);
 }
 
 uint32_t rchan_crc32c(uint32_t crc, const void *data, size_t length)
 {
-    pthread_once(&once, make_tables);
-#ifdef INSTRUCTION
-    if (has_instruction)
-        return ~by_instruction(~crc, data, length);
-#endif
-    return ~by_tables(~crc, data, length);
+    pthread_once(&once, prepare);
+    return rchan_crc32c_by(best, crc, data, length);
 }

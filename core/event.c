@@ -15,7 +15,7 @@ static inline void put_header(uint8_t *to, uint16_t id, uint64_t stamp, uint16_t
     memcpy(to + 10, &cpu, 2);
     memcpy(to + 12, &task.pid, 4);
     memcpy(to + 16, &task.tid, 4);
-    static_assert(RCHAN_EVENT_HEADER == 20, "the header as docs/events-format.md has it");
+    static_assert(RCHAN_EVENT_HEADER == 20, "the header as docs/reference/events-format.md has it");
 }
 
 static enum rchan_outcome event_slow(struct rchan_channel *channel, uint16_t id,

@@ -1,4 +1,4 @@
-/* Writing events. docs/events-format.md, "An event". */
+/* Writing events. docs/reference/events-format.md, "An event". */
 #ifndef RCHAN_EVENT_H
 #define RCHAN_EVENT_H
 

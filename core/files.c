@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { LARGEST_PIECE = 1 << 24, SMALLEST_PIECE = 1 << 16 };
@@ -26,8 +27,43 @@ int rchan_fail(struct rchan_error *error, enum rchan_failure failure, int os_err
     return -1;
 }
 
-/* Looked at when it is open: whoever looked at its path before may have seen another one. */
-static int check_directory(const char *path, const struct stat *found, struct rchan_error *error)
+/* Group read and write, nothing for others. Only a member can have given it to the group. */
+bool rchan_file_ours(const struct stat *found, struct rchan_share share)
+{
+    enum { GROUP_USES = S_IRGRP | S_IWGRP };
+    if (!share.shared)
+        return found->st_uid == geteuid();
+    return found->st_gid == share.group && (found->st_mode & GROUP_USES) == GROUP_USES &&
+           !(found->st_mode & S_IRWXO);
+}
+
+/* Shared: of the group, and so made by a member, unless everybody can make such directories. */
+static int check_shared(const char *path, int fd, const struct stat *found, gid_t group,
+                        struct rchan_error *error)
+{
+    struct stat above;
+    if (found->st_gid != group)
+        return rchan_fail(
+            error, RCHAN_FAIL_PERMISSION, EPERM,
+            "directory %s belongs to group %u, not to group %u: chgrp it and chmod it "
+            "to 2770, or make one with relayfs_create_dir(name, group=...)",
+            path, (unsigned)found->st_gid, (unsigned)group);
+    if (found->st_mode & S_IWOTH)
+        return rchan_fail(error, RCHAN_FAIL_PERMISSION, EPERM,
+                          "directory %s can be written by everybody (mode %04o): chmod it to 2770",
+                          path, (unsigned)found->st_mode & 07777);
+    if (fstatat(fd, "..", &above, 0))
+        return rchan_fail(error, RCHAN_FAIL_OS, errno, "cannot look at the directory above %s",
+                          path);
+    if (above.st_gid == group && above.st_mode & S_ISGID && above.st_mode & S_IWOTH)
+        return rchan_fail(error, RCHAN_FAIL_PERMISSION, EPERM,
+                          "everybody can make directories of group %u in the one above %s: use one "
+                          "elsewhere",
+                          (unsigned)group, path);
+    return 0;
+}
+
+static int check_private(const char *path, const struct stat *found, struct rchan_error *error)
 {
     if (found->st_uid != geteuid())
         return rchan_fail(error, RCHAN_FAIL_PERMISSION, EPERM,
@@ -41,7 +77,18 @@ static int check_directory(const char *path, const struct stat *found, struct rc
     return 0;
 }
 
-int rchan_directory_open(const char *path, struct stat *found, struct rchan_error *error)
+/* Looked at when it is open: whoever looked at its path before may have seen another one. */
+static int check_directory(const char *path, int fd, struct rchan_share share, struct stat *found,
+                           struct rchan_error *error)
+{
+    if (fstat(fd, found))
+        return rchan_fail(error, RCHAN_FAIL_OS, errno, "cannot look at the directory %s", path);
+    return share.shared ? check_shared(path, fd, found, share.group, error)
+                        : check_private(path, found, error);
+}
+
+int rchan_directory_open(const char *path, struct rchan_share share, struct stat *found,
+                         struct rchan_error *error)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
@@ -55,18 +102,16 @@ int rchan_directory_open(const char *path, struct stat *found, struct rchan_erro
                           "no permission to use the directory %s", path);
     if (fd < 0)
         return rchan_fail(error, RCHAN_FAIL_OS, errno, "cannot open the directory %s", path);
-    int result = fstat(fd, found) ? rchan_fail(error, RCHAN_FAIL_OS, errno,
-                                               "cannot look at the directory %s", path)
-                                  : check_directory(path, found, error);
-    if (result)
-        close(fd);
-    return result ? -1 : fd;
+    if (check_directory(path, fd, share, found, error) == 0)
+        return fd;
+    close(fd);
+    return -1;
 }
 
 int rchan_directory_again(const struct rchan_channel *channel, struct rchan_error *error)
 {
     struct stat found;
-    int fd = rchan_directory_open(channel->directory, &found, error);
+    int fd = rchan_directory_open(channel->directory, channel->share, &found, error);
     if (fd < 0 ||
         (found.st_dev == channel->directory_dev && found.st_ino == channel->directory_ino))
         return fd;
@@ -123,8 +168,23 @@ static int no_permission(int directory, int os_errno, struct rchan_error *error)
                       length < 0 ? 0 : (int)length, path);
 }
 
+/* While it has no name yet: nobody ever sees it with another group or mode. */
+static int set_access(int fd, mode_t mode, struct rchan_share share, struct rchan_error *error)
+{
+    if (share.shared && fchown(fd, (uid_t)-1, share.group))
+        return errno == EPERM
+                   ? rchan_fail(error, RCHAN_FAIL_PERMISSION, EPERM,
+                                "no permission to share a file with group %u: only its members may",
+                                (unsigned)share.group)
+                   : rchan_fail(error, RCHAN_FAIL_OS, errno, "cannot share a file with group %u",
+                                (unsigned)share.group);
+    if (fchmod(fd, mode))
+        return rchan_fail(error, RCHAN_FAIL_OS, errno, "cannot set the mode of a file");
+    return 0;
+}
+
 int rchan_file_make(int directory, const char *what, uint64_t size, uint64_t solid, mode_t mode,
-                    struct rchan_error *error)
+                    struct rchan_share share, struct rchan_error *error)
 {
     int fd = openat(directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
@@ -137,9 +197,10 @@ int rchan_file_make(int directory, const char *what, uint64_t size, uint64_t sol
         return no_space(directory, what, solid, error);
     if (fd < 0)
         return rchan_fail(error, RCHAN_FAIL_OS, errno, "cannot make a file for %s", what);
-    if (fchmod(fd, mode) || ftruncate(fd, (off_t)size))
-        rchan_fail(error, RCHAN_FAIL_OS, errno, "cannot size the file for %s", what);
-    else if (rchan_file_extend(fd, 0, solid, what, error) == 0)
+    int result = set_access(fd, mode, share, error);
+    if (!result && ftruncate(fd, (off_t)size))
+        result = rchan_fail(error, RCHAN_FAIL_OS, errno, "cannot size the file for %s", what);
+    if (!result && rchan_file_extend(fd, 0, solid, what, error) == 0)
         return fd;
     close(fd);
     return -1;
@@ -152,17 +213,25 @@ int rchan_file_link(int fd, int directory, const char *name)
     return linkat(AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW) ? -errno : 0;
 }
 
-static int refuse(int fd, const char *name, const struct stat *found, struct rchan_error *error)
+static int refuse(int fd, const char *name, const struct stat *found, struct rchan_share share,
+                  struct rchan_error *error)
 {
     close(fd);
     if (!S_ISREG(found->st_mode))
         return rchan_fail(error, RCHAN_FAIL_CORRUPT, EINVAL, "%s is not a regular file", name);
+    if (share.shared)
+        return rchan_fail(error, RCHAN_FAIL_PERMISSION, EPERM,
+                          "%s is not shared with group %u alone (it is of group %u, mode %04o): "
+                          "refused; create it with group=",
+                          name, (unsigned)share.group, (unsigned)found->st_gid,
+                          (unsigned)found->st_mode & 07777);
     return rchan_fail(error, RCHAN_FAIL_PERMISSION, EPERM,
                       "%s belongs to user %u and we are user %u: refused", name,
                       (unsigned)found->st_uid, (unsigned)geteuid());
 }
 
-int rchan_file_open(int directory, const char *name, struct stat *found, struct rchan_error *error)
+int rchan_file_open(int directory, const char *name, struct rchan_share share, struct stat *found,
+                    struct rchan_error *error)
 {
     int fd = openat(directory, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 && errno == ENOENT)
@@ -178,21 +247,39 @@ int rchan_file_open(int directory, const char *name, struct stat *found, struct 
         close(fd);
         return rchan_fail(error, RCHAN_FAIL_OS, errno, "cannot look at %s", name);
     }
-    if (!S_ISREG(found->st_mode) || found->st_uid != geteuid())
-        return refuse(fd, name, found, error);
+    if (!S_ISREG(found->st_mode) || !rchan_file_ours(found, share))
+        return refuse(fd, name, found, share, error);
     return fd;
+}
+
+/* The kernel's struct statx as far as we need it: musl has it only since 1.2.5, and what is built
+ * with that shall run with the ones before. */
+struct birth {
+    uint32_t mask, unused1[7];
+    uint64_t inode, unused2[5];
+    int64_t seconds;
+    uint32_t nanoseconds, unused3;
+    uint64_t unused4[20];
+};
+static_assert(offsetof(struct birth, inode) == 32 && offsetof(struct birth, seconds) == 80 &&
+                  sizeof(struct birth) == 256,
+              "as in <linux/stat.h>");
+enum { BIRTH_INODE = 0x100, BIRTH_TIME = 0x800 };
+
+static int ask_birth(int directory, const char *name, struct birth *found)
+{
+    int flags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW;
+    return (int)syscall(SYS_statx, directory, name, flags, BIRTH_INODE | BIRTH_TIME, found);
 }
 
 uint64_t rchan_file_identity(int directory, const char *name)
 {
-    struct statx found;
-    if (statx(directory, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_BTIME,
-              &found))
+    struct birth found;
+    if (ask_birth(directory, name, &found))
         return 0;
-    uint64_t born = found.stx_mask & STATX_BTIME
-                        ? (uint64_t)found.stx_btime.tv_sec * 1000000000u + found.stx_btime.tv_nsec
-                        : 0;
-    uint64_t identity = found.stx_ino ^ born * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t born =
+        found.mask & BIRTH_TIME ? (uint64_t)found.seconds * 1000000000u + found.nanoseconds : 0;
+    uint64_t identity = found.inode ^ born * UINT64_C(0x9e3779b97f4a7c15);
     return identity ? identity : 1;
 }
 
@@ -214,7 +301,9 @@ static int remove_lock(int fd, short type)
 }
 
 int rchan_control_unlink_with(int fd, int directory, const char *name,
-                              void (*before)(int directory, const char *base), const char *base)
+                              void (*before)(int directory, const char *base,
+                                             struct rchan_share share),
+                              const char *base, struct rchan_share share)
 {
     struct stat ours, found;
     int result = remove_lock(fd, F_WRLCK);
@@ -225,41 +314,11 @@ int rchan_control_unlink_with(int fd, int directory, const char *name,
     else if (found.st_ino != ours.st_ino || found.st_dev != ours.st_dev)
         result = -ESTALE;
     if (!result && before)
-        before(directory, base);
+        before(directory, base, share);
     if (!result && unlinkat(directory, name, 0))
         result = -errno;
     remove_lock(fd, F_UNLCK);
     return result;
-}
-
-static void hidden_path(char *path, size_t room, const struct rchan_channel *channel, ino_t inode)
-{
-    snprintf(path, room, "%s/.rchan-%llu", channel->hidden_directory, (unsigned long long)inode);
-}
-
-int rchan_hide(struct rchan_channel *channel, int directory, const char *name, ino_t inode)
-{
-    char path[4200];
-    if (!channel->hidden_directory)
-        return -ENOENT;
-    hidden_path(path, sizeof path, channel, inode);
-    return linkat(directory, name, AT_FDCWD, path, 0) ? -errno : 0;
-}
-
-int rchan_hidden_link(struct rchan_channel *channel, int directory, ino_t inode, const char *name)
-{
-    char path[4200];
-    hidden_path(path, sizeof path, channel, inode);
-    return linkat(AT_FDCWD, path, directory, name, 0) ? -errno : 0;
-}
-
-void rchan_hidden_remove(struct rchan_channel *channel, ino_t inode)
-{
-    char path[4200];
-    struct stat found;
-    hidden_path(path, sizeof path, channel, inode);
-    if (lstat(path, &found) == 0 && found.st_ino == inode)
-        unlink(path);
 }
 
 void rchan_control_name(char *name, size_t room, const char *base)

@@ -10,6 +10,7 @@
 #include "buffer.h"
 #include "clock.h"
 #include "files.h"
+#include "hidden.h"
 #include "notice.h"
 #include "owner.h"
 #include "ring.h"
@@ -48,11 +49,11 @@ void rchan_buffer_unmap(struct rchan_buffer *buffer)
     rchan_store(&buffer->data, NULL);
     munmap(buffer->map, buffer->channel->alloc_size);
     buffer->map = NULL;
+    if (buffer->hidden && buffer->channel->creator)
+        rchan_hidden_remove(buffer->channel, buffer->inode);
     if (buffer->fd >= 0)
         close(buffer->fd);
     buffer->fd = -1;
-    if (buffer->hidden && buffer->channel->creator)
-        rchan_hidden_remove(buffer->channel, buffer->inode);
 }
 
 static bool is_the_file(const struct rchan_channel *channel, uint32_t index, int fd)
@@ -69,7 +70,7 @@ static int map_existing(struct rchan_channel *channel, int directory, uint32_t i
     char name[280];
     struct stat found;
     rchan_buffer_name(name, sizeof name, channel->base, index);
-    int fd = rchan_file_open(directory, name, &found, error);
+    int fd = rchan_file_open(directory, name, channel->share, &found, error);
     if (fd < 0)
         return -1;
     TESTPOINT("map: opened");
@@ -153,7 +154,7 @@ static int make_file(struct rchan_channel *channel, int directory, uint32_t inde
     struct stat made;
     bool is_global = false;
     int fd = rchan_file_make(directory, "a buffer", channel->alloc_size, channel->alloc_size,
-                             channel->mode, error);
+                             channel->mode, channel->share, error);
     if (fd < 0)
         return -1;
     int failed = fstat(fd, &made)

@@ -12,6 +12,12 @@
 
 struct rchan_channel;
 
+/* Who may take part beside ourselves: nobody (all zero), or the members of a group. */
+struct rchan_share {
+    bool shared;
+    gid_t group;
+};
+
 struct rchan_buffer {
     struct rchan_block *block;
     rchan_abytes data; /* NULL: not (yet) for this process's writers and readers */
@@ -78,8 +84,10 @@ struct rchan_channel {
     bool named;
     bool copied; /* the files are copies: inode numbers say nothing */
     bool hidden; /* the control file, like buffers' */
+    bool cut;    /* it was found too short */
     int fd;      /* control file; carries the slot's lock */
     mode_t mode;
+    struct rchan_share share;
     uint64_t alloc_size;
     uint64_t block_size;
     uint64_t map_size;

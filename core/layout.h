@@ -14,12 +14,14 @@
  *   +--------------------------+ metadata_offset
  *   | schemas of events        |   (event channels; the file grows with them)
  *
- * Each sub-buffer of an event channel begins with a struct rchan_packet: docs/events-format.md.
+ * Each sub-buffer of an event channel begins with a struct rchan_packet: docs/reference/events-format.md.
  * Zeroed memory is a valid, empty table, block and buffer. A change to any of this
- * is a new RCHAN_ABI_VERSION. docs/protocol.md says who may write which word.
+ * is a new RCHAN_ABI_VERSION. docs/explanation/protocol.md says who may write which word.
  */
 #ifndef RCHAN_LAYOUT_H
 #define RCHAN_LAYOUT_H
+
+#include "platform.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -41,6 +43,8 @@
 #define RCHAN_LOCK_BASE (INT64_C(1) << 40)      /* slot k locks byte LOCK_BASE + k of app.chan */
 #define RCHAN_REMOVE_LOCK (RCHAN_LOCK_BASE - 1) /* whoever takes the control file's name away */
 #define RCHAN_BELL_LOCK (RCHAN_LOCK_BASE - 2)   /* whoever makes a bell, or removes a dead one's */
+/* of a file that a failed late setup has hidden: its maker lives */
+#define RCHAN_HIDDEN_LOCK (RCHAN_LOCK_BASE - 4)
 #define RCHAN_METADATA_LOCK (RCHAN_LOCK_BASE - 3) /* whoever adds to the metadata */
 
 /* header.state. CHANGING: being created, given late files, or removed */
@@ -221,8 +225,9 @@ struct rchan_block {
     /* lines 6 to 8: the reader's */
     rchan_a64 reader;
     rchan_a64 tail;
-    rchan_a64 undo; /* ~`tail` before a read whose bytes are still being handed on; 0: none */
-    uint8_t reserved6[40];
+    rchan_a64 undo;   /* ~`tail` before a read whose bytes are still being handed on; 0: none */
+    rchan_a64 undone; /* how often `tail` went back: the same `tail` may have another account */
+    uint8_t reserved6[32];
     struct rchan_account account[2];
     uint8_t reserved7[192]; /* to line 12 */
 

@@ -1,4 +1,4 @@
-/* Packets: the header at the start of an event channel's sub-buffers. docs/events-format.md. */
+/* Packets: the header at the start of an event channel's sub-buffers. docs/reference/events-format.md. */
 #ifndef RCHAN_PACKET_H
 #define RCHAN_PACKET_H
 

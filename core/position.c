@@ -1,4 +1,4 @@
-/* Where a reader stands: its word, its position, laps, the commit. docs/protocol.md, "Read". */
+/* Where a reader stands: its word, its position, laps, the commit. docs/explanation/protocol.md, "Read". */
 #include "position.h"
 
 #include <errno.h>
@@ -47,8 +47,16 @@ void rchan_position_undo(struct rchan_buffer *buffer)
         rchan_store_release(&block->tail, ~note);
     }
     TESTPOINT("undo: tail stored");
+    /* undo.count: pairs with books.undone, tap.undone */
+    rchan_store_release(&block->undone, rchan_load(&block->undone) + 1);
     forget_other(block);
     rchan_store(&block->undo, 0);
+}
+
+void rchan_position_settle(struct rchan_buffer *buffer)
+{
+    rchan_position_undo(buffer);
+    forget_other(buffer->block); /* also that of a reader who was killed before its `tail` */
 }
 
 int rchan_reader_own(struct rchan_buffer *buffer, uint32_t wait_us)

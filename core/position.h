@@ -1,4 +1,4 @@
-/* Where a reader stands, for the files of the reader's side only. docs/protocol.md, "Read". */
+/* Where a reader stands, for the files of the reader's side only. docs/explanation/protocol.md, "Read". */
 #ifndef RCHAN_POSITION_H
 #define RCHAN_POSITION_H
 
@@ -19,6 +19,8 @@ struct rchan_position {
 int rchan_reader_own(struct rchan_buffer *buffer, uint32_t wait_us);
 /* Reader word held: what was consumed and never handed on is unread again. */
 void rchan_position_undo(struct rchan_buffer *buffer);
+/* And both accounts say what was, as the books of a reset need it. */
+void rchan_position_settle(struct rchan_buffer *buffer);
 
 /* 0, or -EBADMSG. */
 int rchan_position_load(struct rchan_buffer *buffer, struct rchan_position *at);

@@ -1,4 +1,4 @@
-/* How far a buffer's writer is. docs/protocol.md, "Read". */
+/* How far a buffer's writer is. docs/explanation/protocol.md, "Read". */
 #include "reach.h"
 
 #include <errno.h>

@@ -131,7 +131,9 @@ static enum ring ring_by_name(struct round *round, uint32_t index, uint32_t made
     if (fd < 0)
         return none_left(errno) || errno == ENOMEM || errno == EINTR ? NOT_NOW : NOBODY;
     TESTPOINT("bell: opened");
-    enum ring result = fstat(fd, &found) == 0 && rchan_is_bell(&found) ? ring_fd(fd) : NOBODY;
+    enum ring result = fstat(fd, &found) == 0 && rchan_is_bell(&found, round->channel->share)
+                           ? ring_fd(fd)
+                           : NOBODY;
     if (result == RUNG && round->keeps)
         rchan_kept_keep(round->channel, index, made, fd);
     else
@@ -146,7 +148,7 @@ static void forget_dead(struct round *round, uint32_t index)
     char name[280];
     rchan_bell_name(name, sizeof name, round->channel->base, index);
     if (open_directory(round) && rchan_bells_try(round->channel)) {
-        rchan_bell_remove_if_dead(round->directory, name);
+        rchan_bell_remove_if_dead(round->directory, name, round->channel->share);
         rchan_bells_leave(round->channel);
     }
 }
@@ -193,12 +195,12 @@ bool rchan_wake_channel(struct rchan_channel *channel)
 
 /* ---- for the last time ---- */
 
-void rchan_bell_remove(int directory, const char *name)
+void rchan_bell_remove(int directory, const char *name, struct rchan_share share)
 {
     int fd = openat(directory, name, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
     struct stat found;
     if (fd >= 0) {
-        if (fstat(fd, &found) == 0 && rchan_is_bell(&found))
+        if (fstat(fd, &found) == 0 && rchan_is_bell(&found, share))
             write_quietly(fd); /* nobody who has news finds it by its name any more */
         close(fd);
     }
@@ -211,7 +213,8 @@ void rchan_bells_remove(struct rchan_channel *channel, int directory)
     struct stat found;
     for (uint32_t index = 0, limit = rchan_bell_limit(channel); index < limit; index++) {
         rchan_bell_name(name, sizeof name, channel->base, index);
-        if (fstatat(directory, name, &found, AT_SYMLINK_NOFOLLOW) == 0 && rchan_is_bell(&found))
-            rchan_bell_remove(directory, name);
+        if (fstatat(directory, name, &found, AT_SYMLINK_NOFOLLOW) == 0 &&
+            rchan_is_bell_file(&found, channel->share))
+            rchan_bell_remove(directory, name, channel->share);
     }
 }

@@ -1,4 +1,4 @@
-/* Ringing: what a waker does for readers that wait on a descriptor. docs/protocol.md, "Bells". */
+/* Ringing: what a waker does for readers that wait on a descriptor. docs/explanation/protocol.md, "Bells". */
 #ifndef RCHAN_RING_H
 #define RCHAN_RING_H
 
@@ -8,7 +8,7 @@
 bool rchan_wake_channel(struct rchan_channel *channel);
 
 /* Ring it and take its name away. */
-void rchan_bell_remove(int directory, const char *name);
+void rchan_bell_remove(int directory, const char *name, struct rchan_share share);
 /* All of them. */
 void rchan_bells_remove(struct rchan_channel *channel, int directory);
 

@@ -1,4 +1,4 @@
-/* Stamps of events: what the channel's clock counts, less its base. docs/events-format.md, "Clock". */
+/* Stamps of events: what the channel's clock counts, less its base. docs/reference/events-format.md, "Clock". */
 #ifndef RCHAN_STAMP_H
 #define RCHAN_STAMP_H
 

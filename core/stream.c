@@ -9,10 +9,6 @@
 #include "crc32c.h"
 #include "testpoint.h"
 
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "the index of a recording is little-endian: convert entries here"
-#endif
-
 enum { LEAST_ROOM = 1 << 20 }; /* bytes allocated at a time in a small file */
 
 /* All of it, or -errno. */

@@ -1,5 +1,5 @@
 /* A recorded stream: finished sub-buffers one behind the other in a file, and an index of them.
- * docs/recording-format.md describes both files. Nothing here is shared memory. */
+ * docs/reference/recording-format.md describes both files. Nothing here is shared memory. */
 #ifndef RCHAN_STREAM_H
 #define RCHAN_STREAM_H
 

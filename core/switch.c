@@ -1,4 +1,4 @@
-/* Finishing a sub-buffer and starting the next. docs/protocol.md, "Switch". */
+/* Finishing a sub-buffer and starting the next. docs/explanation/protocol.md, "Switch". */
 #include "switch.h"
 
 #include "announce.h"

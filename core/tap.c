@@ -1,4 +1,4 @@
-/* Reading along without consuming. docs/protocol.md, "Tap". */
+/* Reading along without consuming. docs/explanation/protocol.md, "Tap". */
 #include "tap.h"
 
 #include <errno.h>
@@ -38,13 +38,16 @@ static int start_unread(struct rchan_tap *tap)
     const struct rchan_channel *channel = tap->buffer->channel;
     struct rchan_block *block = tap->buffer->block;
     struct rchan_sums sums;
+    /* tap.undone: pairs with undo.count */
+    uint64_t undone = rchan_load_acquire(&block->undone);
     /* tap.tail: pairs with read.commit, undo.tail */
     uint64_t tail = rchan_load_acquire(&block->tail), offset = rchan_head_offset(channel, tail);
+    TESTPOINT("tap: tail read");
     rchan_account_read(rchan_account_at(block, tail), &sums);
     TESTPOINT("tap: account read");
     /* unread.fence: pairs with account.fence */
     rchan_load_fence();
-    if (rchan_load(&block->tail) != tail)
+    if (rchan_load(&block->tail) != tail || rchan_load(&block->undone) != undone)
         return 0;
     if (offset > channel->subbuf_size)
         return -EBADMSG;

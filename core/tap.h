@@ -1,4 +1,4 @@
-/* Reading along without consuming. docs/protocol.md, "Tap". A tap is private to its reader: it
+/* Reading along without consuming. docs/explanation/protocol.md, "Tap". A tap is private to its reader: it
  * writes no shared word, so there may be any number, and writers and consumers never notice. */
 #ifndef RCHAN_TAP_H
 #define RCHAN_TAP_H

@@ -1,5 +1,6 @@
 /* Who we are. */
 #include <stddef.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "task.h"
@@ -9,7 +10,7 @@ _Thread_local struct rchan_task rchan_task RCHAN_TASK_MODEL;
 void rchan_task_ask(void)
 {
     rchan_task.pid = (uint32_t)getpid();
-    rchan_task.tid = (uint32_t)gettid();
+    rchan_task.tid = (uint32_t)syscall(SYS_gettid);
 }
 
 void rchan_task_forget(void)

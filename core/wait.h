@@ -1,5 +1,5 @@
 /* Sleeping readers: one word, epoch << 32 | asked << 31 | bells << 30 | owed << 29 | sleepers.
- * docs/protocol.md, "Sleep and wake". */
+ * docs/explanation/protocol.md, "Sleep and wake". */
 #ifndef RCHAN_WAIT_H
 #define RCHAN_WAIT_H
 

@@ -74,6 +74,9 @@ if _TYPE_CHECKING:
     from rchan.taken import Lost, TakenSubbuf
     from rchan.tap import Missed, Tap
 
+__version__ = _core.VERSION
+"""Of this package: the one of meson.build, which the extension was compiled with."""
+
 _core.set_errors(errors)
 
 # What comes from where. It is imported when it is first asked for: `import rchan` alone takes a
@@ -110,10 +113,6 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 
 
 def __getattr__(name: str) -> object:
-    if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415
-
-        return version("rchan")
     if name in _MODULE_OF:
         found: object = getattr(_import_module(f"rchan.{_MODULE_OF[name]}"), name)
         globals()[name] = found

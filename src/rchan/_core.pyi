@@ -10,6 +10,7 @@ from typing_extensions import disjoint_base
 
 _Kind = TypeVar("_Kind", bound=Subbuf)
 
+VERSION: Final[str]
 ABI_VERSION: Final[int]
 MAX_SUBBUFS: Final[int]
 MAX_BUFFERS: Final[int]
@@ -22,7 +23,7 @@ DROP_CAUSES: Final[tuple[str, ...]]  # ("full", "too_big", "disabled", "contende
 def set_errors(module: Any) -> None:
     """Once, from rchan.errors: the classes that failures are raised as."""
 
-def remove(directory: str, base: str) -> None: ...
+def remove(directory: str, base: str, group: int | None = None) -> None: ...
 def now_ns() -> int: ...
 def crc32c(data: _Bytes, crc: int = 0, /) -> int: ...
 
@@ -223,6 +224,9 @@ class Buffer:
         and unread bytes are in it, and start none. False: nothing to do. ChannelBusy: a writer
         stalls."""
     def books(self) -> Books: ...
+    def _is_whole(self) -> bool:
+        """False: the channel's control file was cut, now or before. A reader's question, before it
+        looks at the memory of a channel that others may damage; from now on a look is safe."""
     def _bell(self) -> Bell: ...  # of the channel: other buffers' news ring it, too
     # the parts of wait(), for tests that sleep without a thread
     def _sleeper_add(self) -> int: ...
@@ -242,6 +246,22 @@ class Hold:
         """Write head and the bytes as one message. OSError: they are unread again."""
     def put_down(self) -> None: ...
     def __bytes__(self) -> bytes: ...
+
+@final
+class Polls:
+    """The server's end of /dev/fuse: requests, of which it answers the polls of known files itself.
+    For one thread at a time."""
+
+    def __new__(cls, device: int, stop: int) -> Self: ...
+    def receive(self, message: bytearray, /) -> int:
+        """Wait for a request that is not answered here; its length. 0: `stop` is readable, or the
+        mount is gone."""
+    def add(self, fh: int, buffer: Buffer, /) -> None:
+        """Answer the polls of this open file from now on. Known already: nothing."""
+    def drop(self, fh: int, /) -> None: ...  # it was closed
+    def answer(self, unique: int, fh: int, kh: int | None, /) -> bool:
+        """Answer a poll; kh: who is to be told, once, of news after that. False: no such file."""
+    def close(self) -> None: ...
 
 @disjoint_base
 class Subbuf:
@@ -370,6 +390,7 @@ class Reservation:
     """`length` bytes in place; a context manager: commits at the end, aborts on an exception.
     Writable buffer protocol (memoryview(slot)), slot[i], slot[a:b] = …"""
 
+    def __buffer__(self, flags: int, /) -> memoryview: ...
     def __len__(self) -> int: ...
     def __getitem__(self, key: int | slice, /) -> Any: ...
     def __setitem__(self, key: int | slice, value: Any, /) -> None: ...
@@ -418,9 +439,12 @@ class Channel:
         cpus: Sequence[int],
         hooks: _Hooks | None,
         stamps: tuple[int, int] | None = None,  # an event channel's clock and Hz
+        group: int | None = None,  # whose members may do everything with it
     ) -> Self: ...
     @classmethod
-    def _attach(cls, directory: str, base: str, hooks: _Hooks | None) -> Self: ...
+    def _attach(
+        cls, directory: str, base: str, hooks: _Hooks | None, group: int | None = None
+    ) -> Self: ...
     def write(self, data: _Bytes, cpu: int | None = None) -> bool: ...
     def write_and_wake(self, data: _Bytes, cpu: int | None = None) -> bool: ...
     def reserve(self, length: int, cpu: int | None = None) -> Reservation: ...
@@ -465,6 +489,8 @@ class Channel:
     def base(self) -> str | None: ...
     @property
     def directory(self) -> str: ...
+    @property
+    def group(self) -> int | None: ...  # number of the group that shares it
     @property
     def sleepers(self) -> int: ...  # readers that wait now; one killed asleep until it is woken
     @property

@@ -8,7 +8,8 @@ from pathlib import Path
 from rchan import _core
 from rchan.channel import Channel
 from rchan.errors import ChannelNotFound, RchanError
-from rchan.names import CONTROL_SUFFIX, Parent, check_base, directory
+from rchan.groups import Group
+from rchan.names import CONTROL_SUFFIX, Parent, check_base, place
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +29,24 @@ class ChannelInfo:
     """Process ids of those who are attached, and write or may (readers only read)."""
 
 
-def list(parent: Parent = None) -> builtins.list[ChannelInfo]:
-    """The channels of a directory, by name. parent: as in `create`.
+def list(parent: Parent = None, group: Group = None) -> builtins.list[ChannelInfo]:
+    """The channels of a directory, by name. parent, group: as in `create`.
 
     Raises WrongType, BadName, ChannelNotFound (no such directory), NotPermitted.
     """
-    where = directory(parent)
+    where, shared = place(parent, group)
     names = sorted(
         entry.name.removesuffix(CONTROL_SUFFIX)
         for entry in Path(where).iterdir()
         if entry.name.endswith(CONTROL_SUFFIX) and entry.name != CONTROL_SUFFIX
     )
-    return [found for name in names if (found := _look_at(where, name)) is not None]
+    return [found for name in names if (found := _look_at(where, name, shared)) is not None]
 
 
-def _look_at(where: str, name: str) -> ChannelInfo | None:
+def _look_at(where: str, name: str, group: int | None) -> ChannelInfo | None:
     path = str(Path(where, name + CONTROL_SUFFIX))
     try:
-        channel = Channel._attach(where, name, None)
+        channel = Channel._attach(where, name, None, group)
     except ChannelNotFound:
         return None
     except RchanError:
@@ -68,10 +69,18 @@ def _look_at(where: str, name: str) -> ChannelInfo | None:
         channel._detach()
 
 
-def remove(name: str, parent: Parent = None) -> None:
+def remove(
+    name: str, parent: Parent = None, group: Group = None, *, missing_ok: bool = False
+) -> None:
     """Finalize a channel and remove its files, also of a damaged, orphaned or half-created one.
 
-    Whoever has it open can read it to the end. name, parent: as in `create`. Raises WrongType,
-    BadName, ChannelNotFound, NotPermitted.
+    Whoever has it open can read it to the end. name, parent, group: as in `create`. missing_ok: no
+    such channel is no error. Raises WrongType, BadName, ChannelNotFound, NotPermitted.
     """
-    _core.remove(directory(parent), check_base(name))
+    where, shared = place(parent, group)
+    base = check_base(name)
+    try:
+        _core.remove(where, base, shared)
+    except ChannelNotFound:
+        if not missing_ok:
+            raise

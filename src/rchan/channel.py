@@ -3,7 +3,6 @@
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
-from operator import index as _as_int
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -24,7 +23,9 @@ from rchan.errors import (
     WrongChannel,
     WrongType,
 )
-from rchan.names import CONTROL_SUFFIX, Parent, check_base, directory
+from rchan.geometry import check_mode, whole_number
+from rchan.groups import Group
+from rchan.names import CONTROL_SUFFIX, Parent, check_base, place
 from rchan.reader import Reader
 from rchan.snapshot import Snapshot, take_snapshot
 from rchan.stats import ChannelStats, channel_stats
@@ -137,8 +138,8 @@ class Channel(_core.Channel):
         _open_channels.discard(self)
         if creator and too_big:
             warnings.warn(
-                f"channel {name!r}: records were dropped because they are too big for a "
-                f"sub-buffer, the last of {too_big} bytes (stats().total.dropped_too_big)",
+                f"channel {name!r}: records were dropped because they are longer than a sub-buffer "
+                f"(subbuf_size); the last had {too_big} bytes (stats().total.dropped_too_big)",
                 RchanWarning,
                 stacklevel=2,
             )
@@ -185,7 +186,8 @@ class Channel(_core.Channel):
         ChannelExists (such a name, or this channel has one already), ChannelNotFound (parent),
         CallbackFailed, NotPermitted, Unsupported (another file system), SystemFailure.
         """
-        self._late_setup(directory(parent), check_base(base))
+        shared = "" if self.group is None else self.group
+        self._late_setup(place(parent, shared)[0], check_base(base))
 
     def prepare_cpu(self, cpu: int) -> _core.Buffer:
         """This CPU's buffer and file, made if they are not there (relay_prepare_cpu).
@@ -282,7 +284,8 @@ class Channel(_core.Channel):
                 "a buffer-only channel cannot be pickled, it has no name yet: call "
                 "late_setup_files first, or inherit it by fork"
             )
-        return open, (self.name, self.directory)
+        group = "" if self.group is None else self.group
+        return open, (self.name, self.directory, None, None, group)
 
     def __repr__(self) -> str:
         if self.closed:
@@ -292,18 +295,6 @@ class Channel(_core.Channel):
             f"<rchan.Channel {self.name!r}: {self.n_buffers} buffers of {self.n_subbufs} x "
             f"{self.subbuf_size} bytes, {mode}>"
         )
-
-
-def _number(name: str, value: object, lowest: int, highest: int) -> int:
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = _as_int(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise WrongType(f"{name} must be an int, not {type(value).__name__}") from None
-    if not lowest <= number <= highest:
-        raise GeometryError(f"{name} is {number}: it must be from {lowest} to {highest}")
-    return number
 
 
 def _adopt(channel: Channel, callbacks: Callbacks | None, private_data: object) -> Channel:
@@ -324,6 +315,7 @@ def create(
     private_data: object = None,
     mode: int = 0o600,
     exist_ok: bool = False,
+    group: Group = None,
 ) -> Channel:
     """Create a channel (relay_open); its creator's `close` removes it.
 
@@ -335,6 +327,9 @@ def create(
     the kernel's global buffer. private_data: kept in the attribute of that name.
     mode: permission bits of the files, 0o600 at least, none for others. exist_ok: a channel of this
     name and geometry may be there already, made by somebody else; then join it as `open` does.
+    group: name or number of a group that we are in: its members may do everything with the channel
+    (mode 0o660). The directory must be the group's; that of parent None is
+    /dev/shm/rchan-group-<number>. None: as RCHAN_GROUP says, else nobody; "": nobody.
 
     Raises WrongType, BadName, GeometryError (also: another geometry than the channel that is
     there), ChannelExists, ChannelNotFound (no such directory), NotPermitted, NoSpace,
@@ -342,8 +337,8 @@ def create(
     """
     hooked = hooks(check_callbacks(callbacks))
     base = None if name is None else check_base(name)
-    where = directory(parent)
-    make = _maker(where, base, subbuf_size, n_subbufs, overwrite, n_buffers, mode, hooked)
+    where, shared = place(parent, group)
+    make = _maker(where, base, subbuf_size, n_subbufs, overwrite, n_buffers, mode, hooked, shared)
     if base is None or not exist_ok:
         return _adopt(make(), callbacks, private_data)
     for _ in range(_OPEN_ATTEMPTS):
@@ -351,7 +346,7 @@ def create(
             return _adopt(make(), callbacks, private_data)
         except ChannelExists:
             try:
-                joined = Channel._attach(where, base, hooked)
+                joined = Channel._attach(where, base, hooked, shared)
             except ChannelNotFound:  # removed in between: create it after all
                 continue
             _check_same(joined, subbuf_size, n_subbufs, bool(overwrite), n_buffers)
@@ -368,21 +363,20 @@ def _maker(
     n_buffers: int | None,
     mode: int,
     hooked: "_Hooks | None",
+    group: int | None,
     stamps: tuple[int, int] | None = None,
 ) -> Callable[[], Channel]:
     """What makes the channel, its numbers checked."""
-    subbuf_size = _number("subbuf_size", subbuf_size, 1, 2**32 - 1)
-    n_subbufs = _number("n_subbufs", n_subbufs, 1, _core.MAX_SUBBUFS)
+    subbuf_size = whole_number("subbuf_size", subbuf_size, 1, 2**32 - 1)
+    n_subbufs = whole_number("n_subbufs", n_subbufs, 1, _core.MAX_SUBBUFS)
     if n_buffers is not None:
-        n_buffers = _number("n_buffers", n_buffers, 1, _core.MAX_BUFFERS)
-    mode = _number("mode", mode, 0, 0o777)
-    if mode & 0o600 != 0o600:
-        raise GeometryError(f"mode is {mode:#o}: it must let the owner read and write (0o600)")
-    if mode & 0o007:
-        raise GeometryError(f"mode is {mode:#o}: channels are not for everybody (no 0o007 bits)")
+        n_buffers = whole_number("n_buffers", n_buffers, 1, _core.MAX_BUFFERS)
+    mode = check_mode(mode)
+    if group is not None:
+        mode |= 0o660
     count = n_buffers or default_n_buffers()
     given = (where, base, subbuf_size, n_subbufs, count, bool(overwrite), mode)
-    return lambda: Channel._create(*given, online(), hooked, stamps)
+    return lambda: Channel._create(*given, online(), hooked, stamps, group)
 
 
 def create_for_events(
@@ -394,10 +388,12 @@ def create_for_events(
     n_buffers: int | None,
     mode: int,
     stamps: tuple[int, int],
+    group: Group = None,
 ) -> Channel:
     """Create a channel whose sub-buffers are packets of events; stamps: its clock and Hz."""
-    where, base = directory(parent), check_base(name)
-    make = _maker(where, base, subbuf_size, n_subbufs, overwrite, n_buffers, mode, None, stamps)
+    (where, shared), base = place(parent, group), check_base(name)
+    geometry = (subbuf_size, n_subbufs, overwrite, n_buffers)
+    make = _maker(where, base, *geometry, mode, None, shared, stamps)
     return _adopt(make(), None, None)
 
 
@@ -425,16 +421,18 @@ def open(
     parent: Parent = None,
     callbacks: Callbacks | None = None,
     private_data: object = None,
+    group: Group = None,
 ) -> Channel:
     """Take part in a channel of another process, or of this one: write, read, control.
 
-    name, parent, callbacks, private_data: as in `create`; callbacks run in the process that causes
-    them. Raises WrongType, BadName, ChannelNotFound, CorruptChannel, IncompatibleChannel,
+    name, parent, callbacks, private_data, group: as in `create`; callbacks run in the process that
+    causes them. Raises WrongType, BadName, ChannelNotFound, CorruptChannel, IncompatibleChannel,
     NotPermitted, SystemFailure.
     """
     base = check_base(name)
     hooked = hooks(check_callbacks(callbacks))
-    return _adopt(Channel._attach(directory(parent), base, hooked), callbacks, private_data)
+    where, shared = place(parent, group)
+    return _adopt(Channel._attach(where, base, hooked, shared), callbacks, private_data)
 
 
 def open_channels() -> list[Channel]:

@@ -15,6 +15,7 @@ from rchan import _core
 from rchan.callbacks import Callbacks, check_callbacks, overridden
 from rchan.channel import Channel, open
 from rchan.errors import BadName, ChannelClosed, ChannelNotFound, GeometryError, WrongType
+from rchan.groups import Group
 from rchan.names import CONTROL_SUFFIX, buffer_names
 
 if TYPE_CHECKING:
@@ -277,19 +278,23 @@ def _into_pipe(chunk: bytes, fd: int, nonblock: bool) -> int:
 
 
 def open_file(
-    path: str | os.PathLike[str], callbacks: Callbacks | None = None, *, blocking: bool = False
+    path: str | os.PathLike[str],
+    callbacks: Callbacks | None = None,
+    *,
+    blocking: bool = False,
+    group: Group = None,
 ) -> RelayFile:
     """Open a buffer's file such as `…/app0`, by its path, to read it as a relay file.
 
     callbacks: whose buf_mapped and buf_unmapped to tell. blocking: read waits until there is
-    something, or the channel is finalized. Raises ChannelNotFound, BadName, CorruptChannel,
-    IncompatibleChannel, NotPermitted, WrongType.
+    something, or the channel is finalized. group: as of `rchan.open`. Raises ChannelNotFound,
+    BadName, CorruptChannel, IncompatibleChannel, NotPermitted, WrongType.
     """
     try:
         place = Path(path).absolute()
     except TypeError:
         raise WrongType(f"path must be a str or a path, not {type(path).__name__}") from None
-    channel, index = _channel_of(str(place.parent), place.name)
+    channel, index = _channel_of(str(place.parent), place.name, group)
     with channel:
         buffer = channel._buffers().get(index)
         if buffer is None:
@@ -297,14 +302,14 @@ def open_file(
         return RelayFile(buffer, callbacks, blocking=blocking)
 
 
-def _channel_of(where: str, file_name: str) -> tuple[Channel, int]:
+def _channel_of(where: str, file_name: str, group: Group) -> tuple[Channel, int]:
     """The channel whose name and CPU number make file_name (`app11` is of app1, or of app)."""
     if not re.search(r"[0-9]\Z", file_name):
         raise BadName(f"{file_name!r} is no buffer file: those end in a CPU number")
     for base, number in buffer_names(file_name):
         if not Path(where, base + CONTROL_SUFFIX).exists():
             continue
-        channel = open(base, where)
+        channel = open(base, where, group=group)
         if number in channel._buffers():
             return channel, number
         channel.close()

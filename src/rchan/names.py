@@ -17,6 +17,7 @@ from rchan.errors import (
     SystemFailure,
     WrongType,
 )
+from rchan.groups import Group, chosen, share
 
 CONTROL_SUFFIX: Final = ".chan"
 _NAME_MAX: Final = 255
@@ -25,12 +26,16 @@ _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 Parent = str | os.PathLike[str] | None
 
 
-def root() -> str:
-    """The directory of channels without a parent: `RCHAN_DIR`, else `/dev/shm/rchan-<euid>`.
+def root(group: int | None = None) -> str:
+    """The directory of channels without a parent: `RCHAN_DIR`, else `/dev/shm/rchan-<euid>`, or
+    `/dev/shm/rchan-group-<group>`.
 
-    Made with mode 0700 if it is not there. Raises NotPermitted if it is not ours alone.
+    Made if it is not there, with mode 0700, or 2770. Raises NotPermitted if it is not ours alone,
+    or the group's.
     """
     default = f"/dev/shm/rchan-{os.geteuid()}"
+    if group is not None:
+        default = f"/dev/shm/rchan-group-{group}"
     path = Path(os.environ.get("RCHAN_DIR") or default).absolute()
     try:
         path.mkdir(0o700, exist_ok=True)
@@ -38,24 +43,33 @@ def root() -> str:
         pass  # something else: the check says what
     except OSError as error:
         raise _refusal(error, f"cannot make the directory {str(path)!r} for channels") from error
-    return _checked(path)
+    if group is not None:
+        share(path, group)
+    return _checked(path, group)
 
 
-def directory(parent: Parent) -> str:
-    """Absolute path of an existing directory for channels.
+def place(parent: Parent, group: Group) -> tuple[str, int | None]:
+    """Absolute path of an existing directory for channels, and the group that shares it.
 
     parent: None is the root; a relative path is below the root; an absolute one is itself.
-    Raises WrongType, BadName, ChannelNotFound (no such directory), NotPermitted (not ours).
+    group: as in `rchan.create`. Raises WrongType, BadName (no such group), ChannelNotFound (no such
+    directory), NotPermitted (not ours, not the group's; not a member).
     """
+    number = chosen(group)
     if parent is None:
-        return root()
+        return root(number), number
     path = _parent_path(parent)
     if path.is_absolute():
-        return _checked(path)
-    at = root()
+        return _checked(path, number), number
+    at = root(number)
     for part in path.parts:
-        at = _checked(Path(at, part))
-    return at
+        at = _checked(Path(at, part), number)
+    return at, number
+
+
+def directory(parent: Parent, group: Group = None) -> str:
+    """The directory alone. Raises as `place` does."""
+    return place(parent, group)[0]
 
 
 def _parent_path(parent: str | os.PathLike[str]) -> Path:
@@ -73,8 +87,11 @@ def _parent_path(parent: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
-def _checked(directory: Path) -> str:
-    """The path, if it is a real directory, ours, that nobody else can write to; else raises."""
+def _checked(directory: Path, group: int | None) -> str:
+    """The path, if it is a real directory, ours, that nobody else can write to; else raises.
+
+    With a group: that is the group's, and that nobody else can write to.
+    """
     path = str(directory)
     try:
         found = directory.lstat()
@@ -84,17 +101,40 @@ def _checked(directory: Path) -> str:
         raise NotPermitted(f"{path!r} is a symbolic link: give the real directory")
     if not stat.S_ISDIR(found.st_mode):
         raise NotPermitted(f"{path!r} is not a directory: remove it or give another one")
+    if group is not None:
+        _check_shared(path, found, group)
+    else:
+        _check_private(path, found)
+    return path
+
+
+def _check_shared(path: str, found: os.stat_result, group: int) -> None:
+    mode = stat.S_IMODE(found.st_mode)
+    if found.st_gid != group:
+        raise NotPermitted(
+            f"directory {path!r} is of group {found.st_gid} (user {found.st_uid}, mode {mode:04o}) "
+            f"and not of group {group}: chgrp it and chmod it to 2770, or make one with "
+            "relayfs_create_dir(name, group=…)"
+        )
+    if mode & stat.S_IWOTH:
+        raise NotPermitted(
+            f"directory {path!r} can be written by everybody (mode {mode:04o}): chmod it to 2770"
+        )
+
+
+def _check_private(path: str, found: os.stat_result) -> None:
     if found.st_uid != os.geteuid():
         raise NotPermitted(
             f"directory {path!r} belongs to user {found.st_uid}, we are user {os.geteuid()}: "
-            "give a directory of your own (parent, or RCHAN_DIR)"
+            "give a directory of your own (parent, or RCHAN_DIR), or say group=, or RCHAN_GROUP, "
+            "if it is to be shared with that"
         )
     if found.st_mode & _OTHERS_WRITE:
         mode = stat.S_IMODE(found.st_mode)
         raise NotPermitted(
-            f"directory {path!r} can be written by others (mode {mode:04o}): chmod it to 0700"
+            f"directory {path!r} can be written by others (mode {mode:04o}): chmod it to 0700, or "
+            "say group=, or RCHAN_GROUP, if it is to be shared with that"
         )
-    return path
 
 
 def _refusal(error: OSError, what: str) -> Exception:
@@ -147,17 +187,19 @@ def _check_length(base: str) -> None:
         )
 
 
-def relayfs_create_dir(name: str, parent: Parent = None) -> str:
+def relayfs_create_dir(name: str, parent: Parent = None, group: Group = None) -> str:
     """Make a directory for channels, mode 0700; its absolute path (relayfs_create_dir).
 
-    name: one component, without a slash. parent: as in `create`. Raises WrongType, BadName,
-    ChannelExists, ChannelNotFound (no such parent), NotPermitted.
+    name: one component, without a slash. parent: as in `create`. group: members of this group share
+    it (mode 2770); an absolute parent may then be any directory in which one can be made.
+    Raises WrongType, BadName, ChannelExists, ChannelNotFound (no such parent), NotPermitted.
     """
     if not isinstance(name, str):
         raise WrongType(f"a directory's name must be a str, not {type(name).__name__}")
     if not name or name in (".", "..") or "/" in name or "\0" in name:
         raise BadName(f"{name!r} is not a name for a directory: one component, no '/', no NUL")
-    path = Path(directory(parent), name)
+    number = chosen(group)
+    path = Path(_above(parent, number), name)
     try:
         path.mkdir(0o700)
     except FileExistsError as error:
@@ -166,18 +208,33 @@ def relayfs_create_dir(name: str, parent: Parent = None) -> str:
         raise BadName(f"directory name {name!r} cannot be encoded as a file name") from error
     except OSError as error:
         raise _refusal(error, f"cannot make directory {str(path)!r}") from error
+    if number is not None:
+        try:
+            share(path, number)
+        except BaseException:
+            path.rmdir()
+            raise
     return str(path)
 
 
-def relayfs_remove_dir(path: Parent) -> None:
+def _above(parent: Parent, group: int | None) -> str:
+    """Where a directory is made: a shared one has its own group, whatever is above it has."""
+    if group is not None and parent is not None:
+        path = _parent_path(parent)
+        if path.is_absolute():
+            return str(path)
+    return directory(parent, "" if group is None else group)
+
+
+def relayfs_remove_dir(path: Parent, group: Group = None) -> None:
     """Remove an empty directory for channels (relayfs_remove_dir).
 
-    path: what relayfs_create_dir gave, or a path below the root. Raises ChannelNotFound,
-    NotPermitted (not empty, not ours), WrongType, BadName.
+    path: what relayfs_create_dir gave, or a path below the root. group: as in `create`. Raises
+    ChannelNotFound, NotPermitted (not empty, not ours), WrongType, BadName.
     """
     if path is None:
         raise WrongType("path must name a directory: the root itself is not removed")
-    found = Path(directory(path))
+    found = Path(directory(path, group))
     try:
         found.rmdir()
     except OSError as error:

@@ -1,6 +1,7 @@
 """zstd, from the standard library (3.14 and later) or the package `zstandard`."""
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any, BinaryIO, Final
 
@@ -10,6 +11,7 @@ SUFFIX: Final = ".zst"
 _BLOCK: Final = 1 << 20
 
 
+@cache  # a look for what is not there goes through every folder of sys.path
 def _module() -> tuple[str, Any]:
     for name in ("compression.zstd", "zstandard"):
         try:

@@ -1,4 +1,4 @@
-/* The outcomes, testpoint by testpoint, as docs/race-table.md shows them. */
+/* The outcomes, testpoint by testpoint, as docs/explanation/race-table.md shows them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -96,6 +96,24 @@ TEST(a_truncated_buffer_file_is_not_mapped)
     fixture_close(channel);
 }
 
+TEST(a_control_file_that_is_cut_while_it_is_mapped)
+{
+    char path[512];
+    struct rchan_error error = {0};
+    struct rchan_channel *channel = fixture_channel("cut", 64, 2, false);
+    CHECK(rchan_channel_whole(channel));
+    path_of(path, sizeof path, "cut.chan");
+    CHECK_EQ(truncate(path, (off_t)channel->map_size - 1), 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK(!rchan_channel_whole(channel));
+        CHECK_EQ(truncate(path, 0), 0);
+    }
+    CHECK(!rchan_channel_whole(channel));
+    CHECK_EQ(rchan_load(&channel->buffers[0].block->head), 0); /* no SIGBUS */
+    rchan_channel_detach(channel);
+    CHECK_EQ(rchan_channel_remove(fixture_directory(), "cut", &error), 0);
+}
+
 TEST(symbolic_links_are_refused)
 {
     char target[512], link_path[512], directory[512];

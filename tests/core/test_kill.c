@@ -241,6 +241,45 @@ TEST(a_reset_is_killed)
     CHECK(kill_everywhere(&overwrite) > 20);
 }
 
+/* A reader had been killed just before its `tail`: what it says it consumed, nobody did. */
+static struct rchan_channel *set_dead_reader(struct log *log)
+{
+    struct rchan_channel *channel = set_no_overwrite(log);
+    for (int i = 0; i < 2; i++)
+        log_write(channel, log, 0);
+    struct rchan_account *account = channel->buffers[0].block->account;
+    struct rchan_account *next = &account[rchan_load(&account[0].tail) == 0];
+    rchan_store(&next->consumed_bytes, RECORD);
+    rchan_store(&next->consumed_records, 1);
+    rchan_store(&next->tail, RECORD);
+    return channel;
+}
+
+static void act_only_reset(struct rchan_channel *channel, struct log *log)
+{
+    (void)log;
+    rchan_buffer_reset(&channel->buffers[0]);
+}
+
+static void check_nothing_consumed(struct rchan_channel *channel, struct log *log, bool killed)
+{
+    (void)killed;
+    for (int i = 0; i < 2; i++) {
+        struct rchan_books books = fixture_books(&channel->buffers[0]);
+        CHECK_EQ(books.consumed_records, 0);
+        CHECK_EQ(books.consumed_bytes, 0);
+        CHECK_EQ(books.discarded_records + books.readable_records, 2);
+        CHECK_EQ(rchan_buffer_flush(&channel->buffers[0]), 0);
+    }
+    check_books(channel, log);
+}
+
+TEST(a_reset_is_killed_after_a_reader)
+{
+    static const struct scene scene = {set_dead_reader, act_only_reset, check_nothing_consumed};
+    CHECK(kill_everywhere(&scene) > 10);
+}
+
 /* ---- readers ---- */
 
 static struct rchan_channel *filled(struct rchan_channel *channel, struct log *log)

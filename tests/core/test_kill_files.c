@@ -1,4 +1,6 @@
 /* Whoever makes, names or removes files is killed at every testpoint: the name is never lost. */
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -94,6 +96,59 @@ TEST(who_gives_late_files_is_killed)
     static const struct scene removed = {NULL, act_late, check_remove};
     CHECK(kill_everywhere(&created) > 10);
     CHECK(kill_everywhere(&removed) > 10);
+}
+
+/* A file is in the way of the last buffer. */
+static void set_in_the_way(bool there)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/kill2", fixture_directory());
+    int fd = there ? open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600) : -1;
+    if (fd >= 0)
+        close(fd);
+    if (!there)
+        unlink(path);
+}
+
+static struct rchan_channel *set_late_fails(struct log *log)
+{
+    (void)log;
+    set_in_the_way(true);
+    return NULL;
+}
+
+static void act_late_fails(struct rchan_channel *channel, struct log *log)
+{
+    struct rchan_options options = three_buffers(NULL);
+    struct rchan_error error = {0};
+    channel = rchan_channel_create(&options, &error);
+    if (!channel || !rchan_channel_late_setup(channel, fixture_directory(), "kill", &error))
+        _exit(1);
+    log->done = fixture_files() == 4; /* the one in the way, and three hidden ones */
+}
+
+/* The next buffer-only channel clears the hidden files away, but not those of one who lives. */
+static void check_late_fails(struct rchan_channel *channel, struct log *log, bool killed)
+{
+    struct rchan_error error = {0};
+    struct rchan_options options = three_buffers(NULL);
+    struct rchan_channel *alive = fixture_create(&options);
+    CHECK(killed || log->done);
+    rchan_channel_remove(fixture_directory(), "kill", &error); /* half made, perhaps */
+    set_in_the_way(true);
+    CHECK_EQ(rchan_channel_late_setup(alive, fixture_directory(), "kill", &error), -1);
+    fixture_close(fixture_create(&options));
+    set_in_the_way(false);
+    CHECK_EQ(fixture_files(), 3);
+    CHECK_EQ(rchan_channel_late_setup(alive, fixture_directory(), "kill", &error), 0);
+    fixture_close(alive);
+    (void)channel;
+}
+
+TEST(who_fails_to_give_late_files_is_killed)
+{
+    static const struct scene scene = {set_late_fails, act_late_fails, check_late_fails};
+    CHECK(kill_everywhere(&scene) > 10);
 }
 
 /* ---- a buffer made on demand ---- */

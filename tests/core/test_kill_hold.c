@@ -1,7 +1,10 @@
 /* Who hands a read on is killed at every testpoint: nothing is lost, at most that read comes twice. */
 #include <errno.h>
+#include <string.h>
 
 #include "killing.h"
+#include "tap.h"
+#include "testpoint.h"
 
 enum { SUBBUF_SIZE = 40, N_SUBBUFS = 3, MOST = 2 * N_SUBBUFS, LONG = RCHAN_HOLD_COPIED + 1 };
 
@@ -141,6 +144,59 @@ TEST(a_late_refusal_counts_what_was_overwritten)
     CHECK_EQ(books.overwritten_records, 2);
     CHECK_EQ(fixture_open_records(&books, MOST + 1), 0);
     fixture_close(channel);
+}
+
+/* Two moments of a look at the books or of a tap: in between the read in hand is refused, and then done
+ * again, so that `tail` is the same. */
+static struct rchan_channel *held_channel;
+static struct rchan_hold in_hand;
+static const char *look_back, *look_again;
+
+static void do_again(const char *name)
+{
+    if (strcmp(name, look_again) != 0)
+        return;
+    rchan_testpoint_hook = NULL;
+    CHECK_EQ(hold(held_channel, RECORD, &in_hand), RECORD);
+}
+
+static void refuse_now(const char *name)
+{
+    if (strcmp(name, look_back) != 0)
+        return;
+    rchan_testpoint_hook = NULL;
+    rchan_hold_end(&in_hand, false);
+    rchan_testpoint_hook = do_again;
+}
+
+static void refuse_between(const char *first, const char *second)
+{
+    look_back = first;
+    look_again = second;
+    rchan_testpoint_hook = refuse_now;
+}
+
+TEST(a_tail_that_went_back_and_came_again_is_noticed)
+{
+    struct rchan_books books;
+    struct rchan_tap tap;
+    struct log log = {0};
+    uint8_t bytes[RECORD];
+    held_channel = set_no_overwrite(&log);
+    CHECK_EQ(rchan_read(&held_channel->buffers[0], bytes, RECORD), RECORD);
+    CHECK_EQ(hold(held_channel, RECORD, &in_hand), RECORD);
+    refuse_between("books: tail read", "books: account read");
+    CHECK_EQ(rchan_buffer_books(&held_channel->buffers[0], &books), 0);
+    CHECK(rchan_testpoint_hook == NULL);
+    CHECK_EQ(books.consumed_bytes, 2 * RECORD);
+    CHECK_EQ(books.readable_bytes, (MOST - 2) * RECORD);
+    refuse_between("tap: tail read", "tap: account read");
+    CHECK_EQ(rchan_tap_start(&held_channel->buffers[0], RCHAN_TAP_UNREAD, &tap), 0);
+    CHECK(rchan_testpoint_hook == NULL);
+    CHECK_EQ(tap.next, 1);
+    CHECK_EQ(tap.bytes, 2 * RECORD);
+    rchan_hold_end(&in_hand, true);
+    fixture_close(held_channel);
 }
 
 /* Shared memory is untrusted: a note that no reader wrote changes nothing. */

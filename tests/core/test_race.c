@@ -1,5 +1,5 @@
 /* Each actor is stopped at each of its testpoints, and every other one runs to its end there; and
- * each is killed at each of them, and every other one goes on. docs/race-table.md has the outcomes. */
+ * each is killed at each of them, and every other one goes on. docs/explanation/race-table.md has the outcomes. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,12 @@
 """Run the fuzz targets for so many seconds, in turns, and say what was done.
 
-    python tests/fuzz/campaign.py SECONDS [--build DIR] [--report FILE] [--keep]
+    python tests/fuzz/campaign.py SECONDS [NAME…] [--jobs N] [--turn SECONDS] [--build DIR]
+        [--report FILE] [--keep]
 
-The inputs found go to DIR/found/TARGET; the stored corpus (tests/fuzz/corpus/TARGET) is where they
-start from. --report adds executions and seconds to a JSON file, so that campaigns add up.
+NAME: a target, as fuzz_read; all if none is named. --jobs: so many run at a time, --turn: each for
+so long (60) before others have theirs. The inputs found go to DIR/found/TARGET; the stored corpus
+(tests/fuzz/corpus/TARGET) is where they start from.
+--report adds executions and processor seconds to a JSON file, so that campaigns add up.
 --keep stores the smallest set of inputs with the same coverage as the new corpus (of a target in
 Python: all that brought new coverage).
 """
@@ -11,6 +14,7 @@ Python: all that brought new coverage).
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import importlib.util
 import json
 import os
@@ -21,12 +25,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
-SLICE = 60  # seconds of one target before the next has its turn
 LONGEST = 256  # bytes of an input
-FLAGS = [f"-max_len={LONGEST}", "-timeout=5", "-rss_limit_mb=2048", "-print_final_stats=1"]
+FLAGS = [f"-max_len={LONGEST}", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"]
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+SLOW = re.compile(r"Test unit written to (\S*finding-\S*timeout-\w+)")
 EXECUTED = re.compile(r"stat::number_of_executed_units: *(\d+)")
 
 
@@ -47,37 +52,53 @@ def stored(target: Path) -> Path:
     return HERE / "corpus" / target.stem.removeprefix("fuzz_")
 
 
-def play(target: Path, seconds: int, build: Path) -> int:
-    """Executions in that time; SystemExit if there is a finding."""
+class Played(NamedTuple):
+    """What one turn did."""
+
+    executions: int
+    seconds: float  # of processors
+    finding: str  # what the target said of it; empty: there is none
+
+
+def run(command: list[str]) -> tuple[int, str, float]:
+    """Exit status, what it said, processor seconds."""
+    with (
+        tempfile.TemporaryDirectory(prefix="rchan-fuzz-", dir=MEMORY) as scratch,
+        tempfile.TemporaryFile("w+", errors="replace") as said,
+    ):
+        environment = os.environ | {"RCHAN_FUZZ_DIR": scratch}
+        process = subprocess.Popen(command, stderr=said, stdout=said, env=environment)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        return process.returncode, said.read(), used.ru_utime + used.ru_stime
+
+
+def play(target: Path, seconds: int, build: Path) -> Played:
     found = build / "found" / target.stem
     found.mkdir(parents=True, exist_ok=True)
-    command = [
-        *command_of(target),
-        f"-max_total_time={seconds}",
-        f"-artifact_prefix={build}/finding-",
-    ]
-    with tempfile.TemporaryDirectory(prefix="rchan-fuzz-", dir=MEMORY) as scratch:
-        done = subprocess.run(
-            [*command, *FLAGS, str(found), *[str(p) for p in [stored(target)] if p.is_dir()]],
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            check=False,
-            env=os.environ | {"RCHAN_FUZZ_DIR": scratch},
-        )
-    count = EXECUTED.search(done.stderr)
-    if done.returncode or not count:
-        sys.stderr.write(done.stderr[-8000:])
-        raise SystemExit(f"{target.name}: a finding (exit status {done.returncode}), see above")
-    return int(count[1])
+    prefix = f"{build}/finding-{target.stem}-"
+    corpora = [str(found), *[str(path) for path in [stored(target)] if path.is_dir()]]
+    limit = [f"-max_total_time={seconds}", f"-artifact_prefix={prefix}"]
+    status, said, used = run([*command_of(target), *limit, *FLAGS, *corpora])
+    count = EXECUTED.search(said)
+    executions = int(count[1]) if count else 0
+    slow = SLOW.search(said)
+    if status and slow and not run([*command_of(target), *FLAGS, slow[1]])[0]:
+        Path(slow[1]).unlink()  # who was stopped for a while took long: alone, it does not
+        return Played(executions, used, "")
+    finding = said[-8000:] if status or not count else ""
+    return Played(executions, used, finding)
 
 
-def add(report: Path, name: str, executions: int, seconds: float, corpus: int) -> None:
+def add(report: Path, name: str, played: Played, corpus: int) -> None:
     values = json.loads(report.read_text("utf-8")) if report.is_file() else {}
-    entry = values.setdefault(name, {"executions": 0, "seconds": 0.0, "inputs": 0})
-    entry["executions"] += executions
-    entry["seconds"] = round(entry["seconds"] + seconds, 1)
+    fresh = {"executions": 0, "seconds": 0.0, "inputs": 0, "findings": 0}
+    entry = values.setdefault(name, fresh)
+    entry["executions"] += played.executions
+    entry["seconds"] = round(entry["seconds"] + played.seconds, 1)
     entry["inputs"] = corpus
+    entry["findings"] += bool(played.finding)
     report.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
@@ -102,35 +123,65 @@ def keep(target: Path, build: Path) -> int:
     return len(list(stored(target).iterdir()))
 
 
+def campaign(
+    wanted: list[Path], seconds: int, longest: int, jobs: int, build: Path, report: Path
+) -> int:
+    """Turns until the time is up, each target once at least. The number of findings.
+
+    longest: seconds of one target before the next has its turn."""
+    share = max(1, min(longest, seconds * jobs // len(wanted)))
+    end, turn, findings = time.monotonic() + seconds, 0, 0
+    running: dict[concurrent.futures.Future[Played], Path] = {}
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        while running or (not findings and (turn < len(wanted) or time.monotonic() < end)):
+            while len(running) < jobs and not findings:
+                if turn >= len(wanted) and time.monotonic() >= end:
+                    break
+                target = wanted[turn % len(wanted)]
+                if target in running.values():
+                    break
+                running[pool.submit(play, target, share, build)] = target
+                turn += 1
+            done, _ = concurrent.futures.wait(running, return_when="FIRST_COMPLETED")
+            for future in done:
+                findings += tell(running.pop(future), future.result(), build, report)
+    return findings
+
+
+def tell(target: Path, played: Played, build: Path, report: Path) -> bool:
+    """Print and store it. Was it a finding?"""
+    inputs = len(list((build / "found" / target.stem).iterdir()))
+    add(report, target.stem, played, inputs)
+    print(
+        f"{target.name:18} {played.executions:>12,} executions  {played.seconds:6.1f} s  "
+        f"{inputs:6} inputs{'  A FINDING' * bool(played.finding)}",
+        flush=True,
+    )
+    sys.stderr.write(played.finding)
+    return bool(played.finding)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("seconds", type=int)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--turn", type=int, default=60, metavar="SECONDS")
     parser.add_argument("--build", type=Path, default=Path("build/fuzz"))
     parser.add_argument("--report", type=Path)
     parser.add_argument("--keep", action="store_true")
-    options = parser.parse_args()
-    wanted = targets(options.build)
-    if not wanted:
-        raise SystemExit(f"no fuzz targets in {options.build}")
+    options = parser.parse_intermixed_args()
+    there = targets(options.build)
+    wanted = [path for path in there if not options.names or path.stem in options.names]
+    if not wanted or {path.stem for path in wanted} < set(options.names):
+        known = ", ".join(path.stem for path in there) or "none"
+        raise SystemExit(f"no such fuzz target in {options.build}: there are {known}")
     report = options.report or options.build / "report.json"
-    end = time.monotonic() + options.seconds
-    share = max(1, min(SLICE, options.seconds // len(wanted)))
-    turn = 0
-    while turn < len(wanted) or time.monotonic() < end:
-        target = wanted[turn % len(wanted)]
-        began = time.monotonic()
-        executions = play(target, share, options.build)
-        took = time.monotonic() - began
-        inputs = len(list((options.build / "found" / target.stem).iterdir()))
-        add(report, target.stem, executions, took, inputs)
-        print(
-            f"{target.name:16} {executions:>12,} executions  {took:6.1f} s  {inputs:6} inputs",
-            flush=True,
-        )
-        turn += 1
+    if campaign(wanted, options.seconds, options.turn, options.jobs, options.build, report):
+        raise SystemExit("a finding, see above")
     if options.keep:
         for target in wanted:
-            print(f"{target.name:16} {keep(target, options.build):6} inputs kept")
+            print(f"{target.name:18} {keep(target, options.build):6} inputs kept")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,13 @@ or by the tests."""
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 try:
@@ -19,30 +22,12 @@ else:
         from rchan import tracefile
 
 from recording_template import MANIFEST, Files, change_manifest, put, sign, template
+from script import Input
 
 from rchan._core import crc32c
 
 # Values of an entry's words that something could stumble over.
 WORDS = (0, 1, 2, 7, 64, 255, 1 << 31, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
-
-
-class Input:
-    """Bytes, taken one after the other; zeros behind their end."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def __bool__(self) -> bool:
-        return self._at < len(self._data)
-
-    def bytes(self, count: int) -> bytes:
-        part = self._data[self._at : self._at + count]
-        self._at += count
-        return part
-
-    def number(self) -> int:
-        return int.from_bytes(self.bytes(1), "little")
 
 
 def changed(data: bytes) -> Files:
@@ -75,35 +60,82 @@ def changed(data: bytes) -> Files:
     return files
 
 
+class Folder:
+    """One directory, in memory if it can be, for one recording after the other."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        (path / ".rchan").mkdir(parents=True)
+        self._names: dict[str, str] = {}
+        self._now: Files = {}
+
+    def store(self, files: Files) -> None:
+        """It holds these files: only what differs from what is there is written."""
+        for name in self._now.keys() - files.keys():
+            os.unlink(self._name(name))
+        for name, data in files.items():
+            if self._now.get(name) != data:
+                with open(self._name(name), "wb", buffering=0) as file:
+                    file.write(data)
+        self._now = dict(files)
+
+    def _name(self, name: str) -> str:
+        return self._names.setdefault(name, str(self.path / name))
+
+
 def store(files: Files, folder: Path) -> None:
-    (folder / ".rchan").mkdir(parents=True)
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
+    Folder(folder).store(files)
 
 
 def ask(folder: Path) -> None:
     """Everything that can be asked of a recording."""
+    for question in QUESTIONS:
+        question(folder)
+
+
+def ask_channels(folder: Path) -> None:
     with tracefile.open(folder) as trace:
         for channel in trace.channels:
             assert isinstance(channel.name, str)
             assert channel.complete in (True, False)
             if channel.recording is not None:
                 ask_manifest(channel.recording, folder)
-            for cpu in range(2):
-                assert all(sub.cpu == cpu for sub in channel.buffer(cpu))
             for stream in channel.streams:
                 assert len(list(stream.index.whole())) <= len(stream.index)
                 assert stream.index.last() is None or len(stream.index)
-        checked = [ask_subbuf(sub) for sub in trace]
-        for sub in trace.subbufs(check=False):
-            ask_unchecked(sub)
+
+
+def ask_buffers(folder: Path) -> None:
+    with tracefile.open(folder) as trace:
+        for channel in trace.channels:
+            for cpu in range(2):
+                assert all(sub.cpu == cpu for sub in channel.buffer(cpu))
+
+
+def ask_checked(folder: Path) -> None:
+    with tracefile.open(folder) as trace:
+        for sub in trace:
+            ask_subbuf(sub)
         for problem in trace.problems:
             assert problem.text
             assert problem.severity in ("damage", "note")
+
+
+def ask_all_unchecked(folder: Path) -> None:
+    with tracefile.open(folder) as trace:
+        for sub in trace.subbufs(check=False):
+            ask_unchecked(sub)
+
+
+def ask_verdict(folder: Path) -> None:
+    with tracefile.open(folder) as trace:
+        checked = [len(sub) for sub in trace]
     [report] = tracefile.verify(folder)
-    assert report.subbufs == len(checked)
-    assert report.bytes == sum(checked)
+    assert (report.subbufs, report.bytes) == (len(checked), sum(checked))
     json.dumps(report.as_dict())
+
+
+QUESTIONS = (ask_channels, ask_buffers, ask_checked, ask_all_unchecked, ask_verdict)
 
 
 def ask_manifest(recording: tracefile.Recording, folder: Path) -> None:
@@ -134,16 +166,22 @@ def ask_unchecked(sub: tracefile.RecordedSubbuf) -> None:
         assert len(data) == sub.length
 
 
+@cache
+def ground() -> Folder:
+    """Of this process, until its end."""
+    place = tempfile.mkdtemp(prefix="rchan-fuzz-", dir=os.environ.get("RCHAN_FUZZ_DIR"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return Folder(Path(place, "app"))
+
+
 def play(data: bytes) -> None:
-    with tempfile.TemporaryDirectory(
-        prefix="rchan-fuzz-", dir=os.environ.get("RCHAN_FUZZ_DIR")
-    ) as place:
-        folder = Path(place, "app")
-        store(changed(data), folder)
-        try:
-            ask(folder)
-        except (tracefile.RecordingDamaged, tracefile.RecordingNotFound) as error:
-            assert str(error)
+    """The input's last byte says what is asked; that of the last kind is everything."""
+    ground().store(changed(data))
+    ask_it = (*QUESTIONS, ask)[data[-1] % (len(QUESTIONS) + 1) if data else -1]
+    try:
+        ask_it(ground().path)
+    except (tracefile.RecordingDamaged, tracefile.RecordingNotFound) as error:
+        assert str(error)
 
 
 def main() -> None:

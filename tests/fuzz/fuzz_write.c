@@ -67,9 +67,10 @@ static void owners(struct session *session)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static session_act *const acts[] = {act_poke, act_ambush,     act_write, act_flush, reserve,
-                                        commit,   give_up,        reset,     finalize,  enable,
-                                        take,     write_and_wake, owners,    act_poke,  act_write};
+    static session_act *const acts[] = {act_poke, act_ambush, act_write, act_flush,
+                                        reserve,  commit,     give_up,   reset,
+                                        finalize, enable,     take,      write_and_wake,
+                                        owners,   act_poke,   act_write, act_describe};
     session_play(acts, sizeof acts / sizeof acts[0], data, size);
     return 0;
 }

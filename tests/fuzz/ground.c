@@ -24,23 +24,7 @@ enum { SLOT_WORDS = 4, MAX_AMBUSHES = 8 };
 
 static const uint64_t page = RCHAN_PAGE;
 
-void ground_must(bool held, const char *what)
-{
-    if (held)
-        return;
-    fprintf(stderr, "fuzz: does not hold: %s\n", what);
-    abort();
-}
-
 /* ---- the input ---- */
-
-uint64_t script_take(struct script *script, unsigned n_bytes)
-{
-    uint64_t value = 0;
-    for (unsigned i = 0; i < n_bytes && script->left; i++, script->left--)
-        value |= (uint64_t)*script->bytes++ << (8 * i);
-    return value;
-}
 
 uint64_t script_word(struct script *script, const struct rchan_channel *channel)
 {
@@ -116,7 +100,7 @@ static uint64_t block_bytes(const struct ground *ground)
 }
 
 void ground_make(struct ground *ground, const char *name, uint32_t subbuf_size, uint32_t n_subbufs,
-                 bool overwrite)
+                 bool overwrite, uint32_t stamp_clock)
 {
     static const uint32_t first[] = {0};
     struct rchan_error error = {0};
@@ -131,11 +115,13 @@ void ground_make(struct ground *ground, const char *name, uint32_t subbuf_size, 
         .cpus = first,
         .n_cpus = 1,
         .owner_wait_us = 1,
+        .stamp_clock = stamp_clock,
     };
     struct rchan_channel *channel = rchan_channel_create(&options, &error);
     ground_must(channel != NULL, error.message);
     ground->channel = channel;
     ground->buffer = &channel->buffers[0];
+    ground->file_size = lseek(channel->fd, 0, SEEK_END);
     channel->header = fence_in(channel->header, channel->map_size);
     ground->buffer->block = rchan_block_at(channel, 0);
     ground->buffer->map = fence_in(ground->buffer->map, channel->alloc_size);

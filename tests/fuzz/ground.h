@@ -3,22 +3,17 @@
 #ifndef RCHAN_GROUND_H
 #define RCHAN_GROUND_H
 
-#include <stddef.h>
+#include <sys/types.h>
 
 #include "books.h"
 #include "buffer.h"
 #include "channel.h"
 #include "consume.h"
+#include "script.h"
 #include "tap.h"
 
-/* ---- the input: bytes are taken from its front; behind its end there are zeros ---- */
+/* ---- the input ---- */
 
-struct script {
-    const uint8_t *bytes;
-    size_t left;
-};
-
-uint64_t script_take(struct script *script, unsigned n_bytes);
 /* A word that means something: small, at the edge, like a head word, or any. */
 uint64_t script_word(struct script *script, const struct rchan_channel *channel);
 
@@ -31,6 +26,7 @@ struct ground {
     struct rchan_buffer *buffer;
     uint8_t *template; /* header and block as they were new */
     uint64_t n_words;  /* that the input may change */
+    off_t file_size;   /* of its control file */
 };
 
 /* A directory in memory for the channels of this process; it goes at exit. */
@@ -38,7 +34,7 @@ const char *ground_directory(void);
 /* A named channel with one buffer, both mapped between pages that nobody may touch, and the rest
  * of their last page forbidden to AddressSanitizer. */
 void ground_make(struct ground *ground, const char *name, uint32_t subbuf_size, uint32_t n_subbufs,
-                 bool overwrite);
+                 bool overwrite, uint32_t stamp_clock);
 void ground_renew(struct ground *ground);
 /* One word of the control file gets another value, as the input says. */
 void ground_poke(struct ground *ground, struct script *script);
@@ -48,8 +44,5 @@ void ground_ambush(struct ground *ground, struct script *script);
 void ground_peace(void);
 /* Memory of exactly `length` bytes: one more is forbidden. length <= ROOM. */
 uint8_t *ground_room(uint64_t length);
-
-/* What must hold; else the process aborts, which is a finding. */
-void ground_must(bool held, const char *what);
 
 #endif

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import Any
+
+import json_change
 
 from rchan import Count, Stats
 from rchan._core import crc32c
@@ -98,25 +99,6 @@ def template() -> Files:
 
 # ---- changes ----
 
-VALUES: tuple[Any, ...] = (
-    None,
-    True,
-    -1,
-    2**70,
-    0.5,
-    "",
-    "x",
-    "../x",
-    "..",
-    "/etc/passwd",
-    [],
-    [1],
-    {},
-    {"a": 1},
-    [[]],
-    "app.0\0",
-)
-
 
 def change_manifest(files: Files, where: int, what: int) -> None:
     """One value of the manifest becomes another one, or goes. Nothing if it is no JSON object."""
@@ -124,23 +106,9 @@ def change_manifest(files: Files, where: int, what: int) -> None:
         whole = json.loads(files[MANIFEST])
     except (ValueError, RecursionError):
         return
-    if not isinstance(whole, dict):
-        return
-    places: list[tuple[Any, Any]] = [(whole, key) for key in whole]
-    for holder, key in places:
-        inner = holder[key]
-        if isinstance(inner, dict):
-            places += [(inner, name) for name in inner]
-        elif isinstance(inner, list):
-            places += [(inner, index) for index in range(len(inner))]
-    if not places:
-        return
-    holder, key = places[where % len(places)]
-    if what >= 240:
-        del holder[key]
-    else:
-        holder[key] = VALUES[what % len(VALUES)]
-    files[MANIFEST] = json.dumps(whole).encode()
+    if isinstance(whole, dict):
+        json_change.change(whole, where, what)
+        files[MANIFEST] = json.dumps(whole).encode()
 
 
 def put(files: Files, name: str, at: int, new: bytes) -> None:

@@ -59,9 +59,9 @@ int main(void)
 {
     static struct ground grounds[SHAPES];
     uint64_t random = 1;
-    ground_make(&grounds[0], "small", 64, 4, false);
-    ground_make(&grounds[1], "newest", 64, 4, true);
-    ground_make(&grounds[2], "one", 24, 1, true);
+    ground_make(&grounds[0], "small", 64, 4, false, RCHAN_STAMP_NONE);
+    ground_make(&grounds[1], "newest", 64, 4, true, RCHAN_STAMP_NONE);
+    ground_make(&grounds[2], "one", 24, 1, true, RCHAN_STAMP_NONE);
     for (unsigned i = 0; i < SHAPES; i++) {
         pthread_t vandal;
         rchan_store(&over, 0);

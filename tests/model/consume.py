@@ -4,7 +4,7 @@ from collections.abc import Generator
 from typing import Any
 
 from .explore import Op, Program
-from .truth import delivered, given_up, lapped
+from .truth import delivered, given_up, handed_on, in_hand, lapped, taken_back
 from .words import (
     ACCOUNT,
     ACCOUNT_WORDS,
@@ -20,6 +20,7 @@ from .words import (
     TAIL,
     TOTAL_BYTES,
     TOTAL_RECORDS,
+    UNDO,
     Note,
     Sizes,
     choose,
@@ -75,6 +76,16 @@ class Reading(Sizes):
                 yield from self.take_one()
                 yield give(READER, me)
 
+    def holder(self, me: int, count: int, hands_on: bool) -> Program:
+        """A read that somebody else gets (rchan_hold), or refuses (then it is unread again)."""
+        if (yield from self.read_word(me)):
+            if (yield from self.hold(count)):
+                if hands_on:
+                    yield store(UNDO, 0, handed_on())
+                else:
+                    yield from self.undo()
+            yield give(READER, me)
+
     def consumer(self, me: int, count: int) -> Program:
         """subbufs_consumed(count)."""
         if (yield from self.read_word(me)):
@@ -111,6 +122,7 @@ class Reading(Sizes):
             if (yield from self.take_word(READER, me)) is None:
                 return False
             if not (yield load(RESETTING)):
+                yield from self.undo()
                 return True
             yield give(READER, me)  # whoever finishes the reset needs it
             if (yield from self.own(me)):
@@ -247,6 +259,65 @@ class Reading(Sizes):
         sums = yield from self.sums()
         sums = (sums[0] + records, sums[1] + len(data), *sums[2:])
         yield from self.move_tail((c + 1, 0), sums, delivered(data, c))
+
+    # --- a read that is handed on
+
+    def hold(self, count: int) -> Steps:
+        """Copy up to `count` bytes of one sub-buffer; noted, then consumed at once. False: none."""
+        while True:
+            c, done = before = yield peek(TAIL)
+            sums = yield from self.sums()
+            notes: tuple[Note, ...] = ()
+            started = yield load(STARTED)
+            if self.is_lapped(c, started):
+                c, done = started - self.n + 1, 0
+                written = yield from self.written_before(c, started)
+                if written is None:
+                    continue
+                records = written[0] - sums[0] - sums[2] - sums[4]
+                size = written[1] - sums[1] - sums[3] - sums[5]
+                sums = (*sums[:2], sums[2] + records, sums[3] + size, *sums[4:])
+                notes = (lapped(self, c),)
+            used, records = yield from self.used(c)
+            data = yield from self.copy_out(c, done, min(used, done + count))
+            if not (yield from self.is_whole(c)):
+                continue
+            end = done + len(data)
+            finished = records is not None and end >= used
+            if not data and not finished and not notes:
+                return False
+            sums = (sums[0] + (records if finished else 0), sums[1] + len(data), *sums[2:])
+            to = (c + 1, 0) if finished else (c, end)
+            notes = (*notes, delivered(data, c if finished else None))
+            yield from self.keep_back(before, to, sums, in_hand(*notes))
+            return True
+
+    def keep_back(
+        self, before: tuple[int, int], to: tuple[int, int], sums: tuple[int, ...], note: Note
+    ) -> Steps:
+        yield store(UNDO, (*before, "noted"))
+        yield from self.move_tail(to, sums, note)
+
+    def undo(self) -> Steps:
+        """What was read and not handed on is unread again; the reader word is held."""
+        noted = yield peek(UNDO)
+        if not noted:
+            return
+        before = noted[:2]
+        tail = yield peek(TAIL)
+        one = yield peek(ACCOUNT[0])
+        other = yield peek(ACCOUNT[1])
+        if before in (one, other) and before < tail:
+            yield store(TAIL, before, taken_back())
+        yield from self.forget_other()
+        yield store(UNDO, 0)
+
+    def forget_other(self) -> Steps:
+        """The account that is not valid says what never was: a reset may add it up."""
+        account = yield from self.account()
+        other = ACCOUNT[0] + ACCOUNT[1] - account
+        for word in range(1, ACCOUNT_WORDS):
+            yield store(other + word, 0)
 
     # --- subbufs_consumed
 

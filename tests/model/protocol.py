@@ -1,4 +1,4 @@
-"""The model of docs/protocol.md: taking words, write, reserve, switch, flush, reset.
+"""The model of docs/explanation/protocol.md: taking words, write, reserve, switch, flush, reset.
 
 One `yield` is one atomic step on a shared word (words.py says which word is which of layout.h).
 Each method is a part of an actor's program; tests override single methods to plant a bug.
@@ -226,6 +226,8 @@ class Protocol(Reading):
     # --- reset, with both words held
 
     def reset(self) -> Steps:
+        yield from self.undo()
+        yield from self.forget_other()
         yield from self.lap()
         yield from self.note_sums()
         yield store(RESETTING, 1)

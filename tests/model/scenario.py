@@ -18,6 +18,7 @@ from .words import (
     BEGUN,
     G_DISCARDED,
     G_FATES,
+    G_HAND,
     G_OVERWRITTEN,
     HEAD,
     OWNER,
@@ -42,6 +43,7 @@ class Scenario:
         self.programs: list[Callable[[], Program]] = []
         self.attempts: dict[int, int] = {}
         self.has_reset = False
+        self.has_hold = False  # its bytes may be overwritten, and unread again after that
         self._drained: set[Memory] = set()
 
     @property
@@ -62,6 +64,10 @@ class Scenario:
 
     def taker(self, times: int) -> "Scenario":
         return self._add(self.protocol.taker, times)
+
+    def holder(self, count: int, *, hands_on: bool) -> "Scenario":
+        self.has_hold = True
+        return self._add(self.protocol.holder, count, hands_on)
 
     def consumer(self, count: int) -> "Scenario":
         return self._add(self.protocol.consumer, count)
@@ -94,7 +100,7 @@ class Scenario:
         check_laps(memory, self.protocol)
         check_file_size(memory)
         check_headers(memory, self.protocol.header)
-        check_memory(memory, self.protocol, self.protocol.overwrite)
+        check_memory(memory, self.protocol, self.protocol.overwrite or self.has_hold)
 
     def check_end(self, memory: Memory) -> None:
         self._check_words_given_back(memory)
@@ -131,7 +137,9 @@ class Scenario:
         left = books(memory, protocol)["readable"]
         if left != (0, 0) or memory[OWNER] or memory[READER] or memory[RESETTING]:
             raise Broken(f"after all was read: {left} readable, {memory}")
-        if not protocol.overwrite and memory[G_OVERWRITTEN] != (0, 0):
+        if memory[G_HAND]:
+            raise Broken("what a dead reader had in hand is lost")
+        if not (protocol.overwrite or self.has_hold) and memory[G_OVERWRITTEN] != (0, 0):
             raise Broken("overwritten in no-overwrite mode")
         if not self.has_reset and memory[G_DISCARDED] != (0, 0):
             raise Broken("discarded without a reset")

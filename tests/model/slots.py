@@ -1,4 +1,4 @@
-"""The model of slots: who is alive, told by table generation and lock. docs/protocol.md, "Slots".
+"""The model of slots: who is alive, by table generation and lock (docs/explanation/protocol.md).
 
 LOCK[s]   the open-file-description lock on slot s's byte: its holder (void once killed), 0
 TABLE[s]  the slot table's word: the generation

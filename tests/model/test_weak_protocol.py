@@ -8,7 +8,7 @@ from .orders import CORE, Orders, read
 from .weak import Fence, Load, Program
 from .weak_protocol import HandOver, all_hand_overs, broken, is_, last_record
 
-# docs/memory-model.md says why
+# docs/explanation/memory-model.md says why
 UNSEEN = {"poll.head", "poll.tail", "slot.check", "slot.store", "switch.tail", "undo.tail"}
 
 TABLE = re.compile(r"^\| `([a-z_.]+)` \| (\w+) \| ([^|]*) \| ([^|]*) \|", re.MULTILINE)
@@ -28,7 +28,7 @@ def test_weakened_order_is_caught(label: str) -> None:
 
 
 def test_the_docs_have_every_mutation() -> None:
-    text = (CORE.parent / "docs/memory-model.md").read_text(encoding="utf-8")
+    text = (CORE.parent / "docs/explanation/memory-model.md").read_text(encoding="utf-8")
     rows = {row[1]: row for row in TABLE.finditer(text.partition("<!-- mutations -->")[2])}
     assert sorted(rows) == sorted(read()), "make mutations"
     for label, row in rows.items():

@@ -1,7 +1,7 @@
 """What truly happened, noted in the very step that makes it so, and the checks against it.
 
-The books are those of docs/protocol.md: computed from the shared words as a fresh process would,
-in every reachable state, so also after a kill between any two stores.
+The books are those of docs/explanation/protocol.md: computed from the shared words as a fresh
+process would, in every reachable state, so also after a kill between any two stores.
 """
 
 from typing import Any
@@ -17,6 +17,7 @@ from .words import (
     G_DISCARDED,
     G_FATES,
     G_FINISHED,
+    G_HAND,
     G_OVERWRITTEN,
     G_RECORDS,
     G_WRITTEN,
@@ -74,6 +75,21 @@ def discarded() -> Note:
     return _discarded, ()
 
 
+def in_hand(*notes: Note) -> Note:
+    """What these notes take away is in a reader's hand: it may come back."""
+    return _in_hand, (notes,)
+
+
+def handed_on() -> Note:
+    """It does not."""
+    return _handed_on, ()
+
+
+def taken_back() -> Note:
+    """It does: unread again, in front of what was written since."""
+    return _taken_back, ()
+
+
 def _count(memory: list[Any], word: int, records: int, size: int) -> None:
     memory[word] = memory[word][0] + records, memory[word][1] + size
 
@@ -102,6 +118,33 @@ def _delivered(memory: list[Any], data: Any, finished: int | None) -> None:
         if any(p <= finished for p, _, _ in memory[G_BYTES]):
             raise Broken(f"sub-buffer {finished} is consumed but not all was delivered")
         _count(memory, G_CONSUMED, *_drop_before(memory, finished + 1))
+
+
+def _in_hand(memory: list[Any], notes: tuple[Note, ...]) -> None:
+    if memory[G_HAND]:
+        raise Broken("a second read is handed on before the first")
+    words = G_BYTES, G_RECORDS, G_CONSUMED, G_OVERWRITTEN
+    data, records, consumed, overwritten = (memory[word] for word in words)
+    for note, args in notes:
+        note(memory, *args)
+    data = data[: len(data) - len(memory[G_BYTES])]
+    records = records[: len(records) - len(memory[G_RECORDS])]
+    memory[G_HAND] = data, records, consumed, overwritten
+
+
+def _handed_on(memory: list[Any]) -> None:
+    if not memory[G_HAND]:
+        raise Broken("nothing is in hand")
+    memory[G_HAND] = 0
+
+
+def _taken_back(memory: list[Any]) -> None:
+    if not memory[G_HAND]:
+        raise Broken("unread again, but it was handed on")
+    data, records, memory[G_CONSUMED], memory[G_OVERWRITTEN] = memory[G_HAND]
+    memory[G_BYTES] = data + memory[G_BYTES]
+    memory[G_RECORDS] = records + memory[G_RECORDS]
+    memory[G_HAND] = 0
 
 
 def _lapped(memory: list[Any], sizes: Sizes, to: int) -> None:
@@ -137,6 +180,12 @@ def valid_account(memory: Memory) -> int:
     return ACCOUNT[0] if memory[ACCOUNT[0]] == memory[TAIL] else ACCOUNT[1]
 
 
+def larger_account(memory: Memory) -> int:
+    """In a reset: sums only grow, and `tail` may be rewound already."""
+    one, other = (sum(memory[at + word] for word in (1, 2, 3, 4)) for at in ACCOUNT)
+    return ACCOUNT[1] if other > one else ACCOUNT[0]
+
+
 def books(memory: Memory, sizes: Sizes) -> dict[str, Pair]:
     """What a process that comes now reads out of the shared words, records and bytes."""
     p, offset = memory[HEAD]
@@ -150,7 +199,7 @@ def books(memory: Memory, sizes: Sizes) -> dict[str, Pair]:
             records += pending - (pending_offset != offset and pending > 0)
             size += offset
         written = records, size
-    account = valid_account(memory)
+    account = larger_account(memory) if memory[RESETTING] else valid_account(memory)
     sums = memory[account + 1 : account + ACCOUNT_WORDS]
     consumed, overwritten, discards = (sums[0], sums[1]), (sums[2], sums[3]), (sums[4], sums[5])
     readable = tuple(written[i] - consumed[i] - overwritten[i] - discards[i] for i in range(2))

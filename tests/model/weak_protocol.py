@@ -1,7 +1,7 @@
-"""The hand-overs of docs/protocol.md as programs for the weak machine, with the core's own orders.
+"""The hand-overs of docs/explanation/protocol.md as programs for the weak machine.
 
-Each gives threads, what memory holds before, and what must never be: it is told what every thread
-had loaded at its end (None: it took another way).
+They have the core's own orders. Each gives threads, what memory holds before, and what must never
+be: it is told what every thread had loaded at its end (None: it took another way).
 """
 
 from collections.abc import Callable
@@ -156,6 +156,33 @@ def halves(o: Orders, store: str, fence: str, load: str, second: str) -> list[Ha
         )
         for word in range(3)
     ]
+
+
+def gone_back(o: Orders, first: str, load: str, second: str) -> HandOver:
+    """A read is undone, then done with another outcome: the same `tail`, another account."""
+    reader: Program = [
+        Store("tail", 1, o.release("undo.tail")),
+        Store("undone", 1, o.release("undo.count")),
+        Fence(o.fence("account.fence")),
+        Store("account", 2),
+        Fence(o.fence("account.fence")),
+        Store("account", 3),
+        Store("tail", 2, o.release("read.commit")),
+    ]
+    looker: Program = [
+        Load("before", "undone", o.acquire(first)),
+        Load("at", "tail", o.acquire(load)),
+        is_("at", 2),
+        Load("half", "account"),
+        Fence(o.fence(second)),
+        Load("again", "tail"),
+        is_("again", 2),
+        Load("after", "undone"),
+        Guard(lambda v: v["after"] == v["before"], ("after", "before")),
+    ]
+    return HandOver(
+        f"undo.count -> {first}", [reader, looker], lambda v: v["half"] == 2, {"tail": 2}
+    )
 
 
 def no_lost_wakeup(o: Orders) -> HandOver:
@@ -327,6 +354,8 @@ def all_hand_overs(o: Orders) -> list[HandOver]:
         head_not_behind(o),
         *halves(o, "read.commit", "account.fence", "books.tail", "books.fence"),
         *halves(o, "read.commit", "account.fence", "tap.tail", "unread.fence"),
+        gone_back(o, "books.undone", "books.tail", "books.fence"),
+        gone_back(o, "tap.undone", "tap.tail", "unread.fence"),
         *halves(o, "drop.flip", "drop.fence", "drop.read", "dropped.fence"),
         no_lost_wakeup(o),
         no_overlooked_bell(o),

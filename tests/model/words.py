@@ -1,4 +1,4 @@
-"""The shared words of the model of docs/protocol.md, and the single steps that touch them.
+"""The shared words of docs/explanation/protocol.md, and the single steps that touch them.
 
 Each word here is the word of the same name of struct rchan_block in core/layout.h, packed words
 as tuples of their fields:
@@ -8,6 +8,7 @@ as tuples of their fields:
     PENDING            pending (records, offset)
     STARTED, BEGUN, RESETTING, RESET_RECORDS, RESET_BYTES      the words of these names
     UNFINISHED, RESET_UNFINISHED                               unfinished_bytes, reset_unfinished
+    UNDO               undo: 0, or the tail before a read that is being handed on
     TOTAL_RECORDS + (p & 1), TOTAL_BYTES + (p & 1)             total_records[], total_bytes[]
     DROPPED            dropped[RCHAN_DROP_FULL]: select, records[0], records[1]
     CONTENDED          contended_records
@@ -32,13 +33,15 @@ READER, TAIL = 17, 18
 ACCOUNT = (19, 26)
 ACCOUNT_WORDS = 7  # tail, then consumed, overwritten, discarded: records and bytes of each
 UNFINISHED, RESET_UNFINISHED = 33, 34
-G_HOLDS = 35  # frozenset of (word, actor): who believes that it holds what
-G_BYTES = 36  # committed, neither delivered nor lost: tuple of (p, offset, byte), in order
-G_RECORDS = 37  # the same for records: tuple of (p, count), in order
-G_WRITTEN, G_CONSUMED, G_OVERWRITTEN, G_DISCARDED = 38, 39, 40, 41  # (records, bytes)
-G_FINISHED = 42  # bytes of all sub-buffers that were finished
-G_FATES = 43  # frozenset of (record, what became of it)
-FIXED_WORDS = 44
+UNDO = 35
+G_HOLDS = 36  # frozenset of (word, actor): who believes that it holds what
+G_BYTES = 37  # committed, neither delivered nor lost: tuple of (p, offset, byte), in order
+G_RECORDS = 38  # the same for records: tuple of (p, count), in order
+G_WRITTEN, G_CONSUMED, G_OVERWRITTEN, G_DISCARDED = 39, 40, 41, 42  # (records, bytes)
+G_FINISHED = 43  # bytes of all sub-buffers that were finished
+G_FATES = 44  # frozenset of (record, what became of it)
+G_HAND = 45  # read but not handed on: (bytes, records, consumed, overwritten) before; or 0
+FIXED_WORDS = 46
 META_WORDS = 4
 PADDING, RECORDS, START_RECORDS, START_BYTES = range(META_WORDS)
 
@@ -79,6 +82,7 @@ class Sizes:
             return f"account[{account}].{('tail', *SUMS)[at]}"
         if word < FIXED_WORDS:
             names = {UNFINISHED: "unfinished_bytes", RESET_UNFINISHED: "reset_unfinished"}
+            names[UNDO] = "undo"
             return names.get(word, f"ghost {word}")
         if word < self.data(0):
             slot, at = divmod(word - FIXED_WORDS, META_WORDS)

@@ -16,11 +16,17 @@ from mounts import relay  # noqa: F401 - a fixture for all
 import rchan
 from rchan import cpus
 
+# A shell gives its background jobs an ignored SIGINT, and they their children: those here obey it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def pytest_configure() -> None:
-    """Programs that tests start inherit what is ignored: by nohup, by a shell's `&`."""
+    """Programs that tests start inherit what is ignored (by nohup, by a shell's `&`), but not what
+    is handled: so nohup still holds for us."""
     for number in (signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,21 @@ class Mounted:
 
     def read(self, name: str) -> bytes:
         return (self.point / name).read_bytes()
+
+    def held(self) -> list[str]:
+        """Files of channels that the server has open or mapped."""
+        process = Path("/proc", str(self.server.pid))
+        links = [os.readlink(fd) for fd in (process / "fd").iterdir() if fd.is_symlink()]
+        maps = (process / "maps").read_text().splitlines()
+        links += [line.split(maxsplit=5)[-1] for line in maps]
+        return sorted(link for link in links if link.startswith(f"{self.root}/"))
+
+    def until_free(self, base: str) -> None:
+        """The kernel tells of a close a moment later; that must come, and not be forgotten."""
+        until = time.monotonic() + 10
+        while any(f"/{base}" in name for name in self.held()):
+            assert time.monotonic() < until, self.held()
+            os.sched_yield()
 
     def names(self, below: str = "") -> list[str]:
         return sorted(os.listdir(self.point / below))

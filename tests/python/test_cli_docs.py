@@ -14,19 +14,19 @@ from rchan.cli.main import overview
 from rchan.cli.parsing import parser_of, subparser_of
 from rchan.cli.reference import index, manual, markdown, page_of
 
-ROOT = Path(__file__).resolve().parents[2]
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference"
 NAMES = list(COMMANDS)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_page_is_made_of_the_help(name: str) -> None:
-    page = ROOT / "docs" / "cli" / f"{name}.md"
+    page = DOCS / "cli" / f"{name}.md"
     assert page.read_text(encoding="utf-8") == markdown(page_of(name)), "run make help-docs"
 
 
 def test_the_index_too() -> None:
-    assert (ROOT / "docs/cli.md").read_text(encoding="utf-8") == index(), "run make help-docs"
-    pages = {page.stem for page in (ROOT / "docs/cli").glob("*.md")}
+    assert (DOCS / "cli.md").read_text(encoding="utf-8") == index(), "run make help-docs"
+    pages = {page.stem for page in (DOCS / "cli").glob("*.md")}
     assert pages == set(NAMES), "run make help-docs"
 
 

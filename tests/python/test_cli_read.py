@@ -91,6 +91,29 @@ class TestCat:
         assert done.err == f"rchan: lost: {lost:,} overwritten\n"
         assert call("cat", "--quiet", "flight").err == ""
 
+    def test_says_what_was_lost_after_the_last_one(self, app: rchan.Channel) -> None:
+        """It makes room in a full channel: what did not fit is told now, not by the next one."""
+        written = 0
+        while app.write(b"%07d\n" % written, cpu=0):
+            written += 1
+        app.write(b"another\n", cpu=0)
+        done = call("cat", "app")
+        assert done.out.count(b"\n") == written
+        assert done.err == "rchan: lost: 2 full\n"
+
+    def test_says_what_was_lost_earlier(self, app: rchan.Channel) -> None:
+        earlier = "rchan: lost earlier, since the channel was made"
+        for told in ([], [f"{earlier}: 1 disabled"]):
+            assert app.write(b"before\n", cpu=0)
+            app.enabled = False
+            app.write(b"never\n", cpu=0)
+            app.enabled = True
+            done = call("cat", "app")
+            assert done.out == b"before\n"
+            assert done.err.splitlines() == ["rchan: lost: 1 disabled", *told]
+        assert call("cat", "app").err == f"{earlier}: 2 disabled\n"
+        assert call("cat", "--quiet", "app").err == ""
+
     def test_held_by_another_reader(self, app: rchan.Channel) -> None:
         app.write(b"record", cpu=0)
         app.flush()

@@ -179,8 +179,9 @@ class TestWords:
         assert "lost 1: 1 too big" in done.stderr
 
     def test_quiet(self, app: rchan.Channel, tmp_path: Path) -> None:
-        done = run("record", "--quiet", "-o", tmp_path, "app", "--", "true")
-        assert (done.stdout, done.stderr) == ("", "")
+        for more in ([], ["--append"]):  # it goes on with what is there: that is no trouble
+            done = run("record", "--quiet", *more, "-o", tmp_path, "app", "--", "true")
+            assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
     def test_json(self, app: rchan.Channel, tmp_path: Path) -> None:
         assert app.write(b"x\n")

@@ -14,7 +14,9 @@ import rchan
 RCHAN = [sys.executable, "-m", "rchan.cli"]
 
 
-def on_a_terminal(arguments: list[str], stdin: int = subprocess.DEVNULL, **environment: str) -> str:
+def on_a_terminal(
+    arguments: list[str], stdin: int = subprocess.DEVNULL, status: int = 0, **environment: str
+) -> str:
     """Everything that is written to standard output and error, which are a terminal."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -33,7 +35,7 @@ def on_a_terminal(arguments: list[str], stdin: int = subprocess.DEVNULL, **envir
         except OSError:  # the other end is closed
             break
     os.close(ours)
-    assert process.wait() == 0
+    assert process.wait() == status
     return written.decode()
 
 
@@ -62,6 +64,14 @@ def test_progress_is_for_terminals(tmp_path: Path) -> None:
         *live, summary = shown.rstrip().split("\r\x1b[K")
         assert any("app" in line and "3 records" in line for line in live)
         assert summary.startswith("rchan: ")
+
+
+@pytest.mark.parametrize("command", ["cat", "tail"])
+def test_events_are_not_poured_onto_a_terminal(command: str) -> None:
+    with rchan.Tracer("app", n_buffers=1) as trace:
+        trace.event("tick", n=int)(1)
+        assert "'rchan events app' prints them" in on_a_terminal([command, "app"], status=2)
+        assert trace.channel.stats().total.consumed.records == 0
 
 
 def test_what_cannot_be_read_is_no_input() -> None:

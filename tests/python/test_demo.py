@@ -1,7 +1,9 @@
 """The demo on a part of its input, and a checker that sees every kind of fault."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +15,16 @@ DEMO = Path(__file__).parents[2] / "demo"
 QUICK = ("--limit-files", "40", "--workers", "3")
 
 
-def run(*options: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+def run(*options: str | Path, **environment: str) -> str:
+    done = subprocess.run(
         [sys.executable, DEMO / "tokenize_stdlib.py", *QUICK, *options],
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, **environment},
     )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def number(output: str, row: str) -> int:
@@ -38,12 +43,17 @@ def token_check() -> ModuleType:
     return token_check
 
 
+@pytest.fixture(scope="module")
+def lossy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The directory of a small recording with losses, and what the demo said."""
+    directory, channels = (tmp_path_factory.mktemp(name) for name in ("recorded", "channels"))
+    return directory, run("--small", "--keep", directory, RCHAN_DIR=str(channels))
+
+
 @pytest.fixture
-def kept(tmp_path: Path) -> Path:
-    """The directory of a small recording with losses."""
-    done = run("--small", "--keep", tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return tmp_path
+def kept(lossy: tuple[Path, str], tmp_path: Path) -> Path:
+    """A copy of that recording, to be damaged."""
+    return Path(shutil.copytree(lossy[0], tmp_path / "kept"))
 
 
 def complaints(token_check: ModuleType, directory: Path) -> list[str]:
@@ -59,22 +69,20 @@ def biggest_file(directory: Path) -> Path:
 
 
 def test_every_token(channels: Path) -> None:
-    done = run()
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == "every token accounted for"
-    assert number(done.stdout, "source files") == 40
-    assert number(done.stdout, "recorded") == number(done.stdout, "tokens") > 40_000
-    assert number(done.stdout, "lost: full") == 0
+    said = run()
+    assert said.splitlines()[-1] == "every token accounted for"
+    assert number(said, "source files") == 40
+    assert number(said, "recorded") == number(said, "tokens") > 40_000
+    assert number(said, "lost: full") == 0
     assert list(channels.iterdir()) == []
 
 
-def test_losses_are_counted() -> None:
-    done = run("--small")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == "every token accounted for"
-    lost = sum(map(int, re.findall(r"lost: .*?(\d+)", done.stdout.replace(",", ""))))
+def test_losses_are_counted(lossy: tuple[Path, str]) -> None:
+    _, said = lossy
+    assert said.splitlines()[-1] == "every token accounted for"
+    lost = sum(map(int, re.findall(r"lost: .*?(\d+)", said.replace(",", ""))))
     assert lost > 0
-    assert number(done.stdout, "recorded") + lost == number(done.stdout, "tokens")
+    assert number(said, "recorded") + lost == number(said, "tokens")
 
 
 def test_checker_is_content(token_check: ModuleType, kept: Path) -> None:

@@ -13,6 +13,7 @@ from forking import forked
 
 import rchan
 from rchan.mount import BACKING_XATTR
+from rchan.names import relayfs_create_dir, relayfs_remove_dir
 
 pytestmark = pytest.mark.usefixtures("relay")
 NEWS = select.EPOLLIN | select.EPOLLRDNORM
@@ -65,6 +66,21 @@ def test_channels_and_directories_come_and_go(relay):
     (relay.root / "behind").mkdir(0o700)
     assert relay.names() == ["behind"]
     (relay.root / "behind").rmdir()
+    assert relay.names() == []
+
+
+def test_late_files_and_directories_of_relayfs(relay):
+    """What other processes make behind the mount is there, and goes, at once."""
+    relayfs_create_dir("made", str(relay.root))
+    late = rchan.create(None, subbuf_size=64, n_buffers=1)
+    late.write(b"early")
+    assert relay.names("made") == []
+    late.late_setup_files("late", relay.root / "made")
+    assert relay.names("made") == ["late.ctl", "late.info", "late.stat", "late0"]
+    assert relay.read("made/late0") == b"early"
+    late.close()
+    assert relay.names("made") == []
+    relayfs_remove_dir(str(relay.root / "made"))
     assert relay.names() == []
 
 
@@ -404,12 +420,33 @@ def test_a_damaged_channel_and_the_server_stays(relay):
     os.truncate(relay.root / "bad.chan", 0)
     assert refusal(os.read, fd, 10) == errno.EIO
     assert polled(fd) == [select.POLLERR]
+    assert os.stat(relay.point / "bad0").st_size == 4096 * 8, "a look at it kills nobody"
     os.close(fd)
     assert refusal(os.open, relay.point / "bad0", os.O_RDONLY) == errno.EIO
     assert b"state: damaged" in relay.read("bad.info")
     assert relay.server.poll() is None
     rchan.remove("bad", relay.root)
     assert relay.names() == []
+
+
+@pytest.mark.filterwarnings("ignore::rchan.RchanWarning")
+@pytest.mark.parametrize("look", [os.stat, os.fstat, polled])
+def test_each_first_look_at_a_cut_channel_is_safe(relay, look):
+    """Its memory is gone: whatever comes first must not be a SIGBUS of the server."""
+    pid = os.fork()
+    if pid == 0:
+        rchan.create("bad", relay.root, subbuf_size=4096, n_buffers=1).write(b"x" * 100)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    fd = os.open(relay.point / "bad0", os.O_RDONLY)
+    polled(fd)
+    os.truncate(relay.root / "bad.chan", 0)
+    look(relay.point / "bad0" if look is os.stat else fd)
+    assert polled(fd) == [select.POLLERR]
+    os.close(fd)
+    relay.until_free("bad")
+    assert relay.server.poll() is None
+    rchan.remove("bad", relay.root)
 
 
 def test_hostile_names(relay):

@@ -133,6 +133,14 @@ def test_killed_it_loses_nothing_and_wakes_sleepers():
             end(again, relay.point)
 
 
+def test_the_kernel_agrees_to_a_timeout(point, channels):
+    """That it cuts off a server that hangs: see test_world_mount.py, it takes long."""
+    kernel = tuple(int(part) for part in os.uname().release.split(".")[:2])
+    for timeout in (7, 0):
+        with Mount(point, timeout=timeout) as mount:
+            assert mount.timeout == (timeout if kernel >= (6, 15) else 0)
+
+
 def test_killed_while_it_is_read_from_loses_nothing():
     """Whatever the server was doing: what the reader has and what is left are all, in order."""
     count, size = 64, 65536
@@ -288,6 +296,51 @@ def test_without_dev_fuse(point, channels):
     assert done.returncode == 1 and "there is no FUSE here" in done.stderr
 
 
+# other users
+
+
+def as_nobody(act):
+    """The errno that another user of our group gets; 0: none."""
+    pid = os.fork()
+    if pid == 0:
+        status = 0
+        try:
+            os.setgroups([])
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+            act()
+        except OSError as error:
+            status = error.errno
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("allow", [True, False])
+def test_other_users(allow):
+    """--allow-other lets them in as far as the files' modes allow; else they may not even look."""
+    with mounted(*["--allow-other"] * allow) as relay:
+        os.chmod(relay.point.parent, 0o755)
+        os.chmod(relay.root, 0o755)
+        make = {"subbuf_size": 64, "n_buffers": 1}
+        with (
+            rchan.create("shared", relay.root, mode=0o640, **make) as shared,
+            rchan.create("own", relay.root, **make) as own,
+        ):
+            shared.write(b"data")
+            own.write(b"data")
+
+            def read(name):
+                assert (relay.point / name).read_bytes() == b"data"
+
+            assert as_nobody(lambda: os.listdir(relay.point)) == (0 if allow else errno.EACCES)
+            assert as_nobody(lambda: read("own0")) == errno.EACCES
+            assert as_nobody(lambda: (relay.point / "own.ctl").write_text("reset")) == errno.EACCES
+            assert as_nobody(lambda: (relay.point / "shared.ctl").write_text("x")) == errno.EACCES
+            assert as_nobody(lambda: read("shared0")) == (0 if allow else errno.EACCES)
+            assert own.buffers[0].read(9) == b"data"
+
+
 # without root
 
 
@@ -377,6 +430,21 @@ def test_without_root(others):
         "ESPIPE",
         "[]",
     ]
+
+
+def test_a_mount_point_that_may_not_be_looked_at(others):
+    """A clear message, also where the directories above it are another user's."""
+    python, home = others
+    (home / "root" / "channels").mkdir(0o700)
+    os.chown(home / "root" / "channels", NOBODY, NOBODY)
+    (home / "closed" / "point").mkdir(parents=True)
+    for mode, status, words in ((0o700, 6, "permi"), (0o755, 1, "cannot mount")):
+        os.chmod(home / "closed", mode)
+        command = [*python, "-m", "rchan.cli", "mount", str(home / "closed" / "point")]
+        command += ["--root", str(home / "root" / "channels")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == status and words in done.stderr.lower(), (mode, done)
+        assert len(done.stderr.splitlines()) == 1, "a message, no traceback"
 
 
 def test_without_fusermount3(others):

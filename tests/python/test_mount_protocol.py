@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rchan
+from rchan import _core
 from rchan.mount import protocol
 from rchan.mount.filesystem import Filesystem
 from rchan.mount.fuse import Session
 from rchan.mount.nodes import Nodes
-from rchan.mount.polls import Polls
 from rchan.mount.protocol import Malformed, Op, decode
 
 HEAD = struct.Struct("<IIQQIIIHH")
@@ -34,8 +34,10 @@ class Kernel:
         self.device = device
         self.said = []
         self.files = Filesystem(str(root))
-        polls = Polls(lambda fd: None, lambda fd: None)
-        self.session = Session(device.fileno(), self.files, polls, report=self.said.append)
+        device.setblocking(False)
+        self.stop, self.stopping = os.pipe()
+        self.polls = _core.Polls(device.fileno(), self.stop)
+        self.session = Session(device.fileno(), self.files, self.polls, report=self.said.append)
 
     def raw(self, message):
         self.session.handle(bytearray(message), len(message))
@@ -65,8 +67,11 @@ class Kernel:
 
     def close(self):
         self.session.close()
+        self.polls.close()
         self.end.close()
         self.device.close()
+        os.close(self.stop)
+        os.close(self.stopping)
 
 
 @pytest.fixture
@@ -98,7 +103,7 @@ def test_hello(kernel):
 
 def test_hello_with_a_timeout(channels):
     found = Kernel(channels)
-    found.session._timeout = 30
+    found.session.timeout = 30
     for flags2, timeout in ((0xFFFFFFFF, 30), (0, 0)):
         _, payload = found.ask(Op.INIT, init(flags2=flags2))
         assert struct.unpack_from("<H", payload, 40)[0] == timeout

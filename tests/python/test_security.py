@@ -130,7 +130,7 @@ def test_a_directory_is_checked_after_it_was_opened(open_place: Path, monkeypatc
     ours.mkdir(0o700)
     theirs.mkdir(0o700)
     os.chown(theirs, STRANGER, STRANGER)
-    monkeypatch.setattr("rchan.channel.directory", lambda parent: str(theirs))
+    monkeypatch.setattr("rchan.channel.place", lambda *_: (str(theirs), None))
     for attempt in (lambda: rchan.create("app"), lambda: rchan.open("app")):
         with pytest.raises(rchan.NotPermitted, match="belongs to user"):
             attempt()

@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 STORM = Path(__file__).parents[1] / "storm/python_storm.py"
 
 
-def test_a_short_storm() -> None:
-    command = [sys.executable, str(STORM), "--seconds", "1.5", "--seed", "1"]
+@pytest.mark.parametrize("kind", ["records", "events"])
+def test_a_short_storm(kind: str) -> None:
+    command = [sys.executable, str(STORM), "--seconds", "1.5", "--seed", "1", "--only", kind]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     counted = json.loads(done.stdout)

@@ -16,6 +16,7 @@ from rchan.recorder import FileOptions, Options, Recorder, RecordingExists, Rota
 from rchan.recorder.merge import merge
 from rchan.tracefile import RecordingDamaged, RecordingNotFound
 from rchan.tracefile.index import ENTRY_SIZE, HEADER_SIZE
+from rchan.tracefile.manifest import from_json
 
 
 @pytest.fixture
@@ -147,19 +148,36 @@ class TestDamage:
 
     def test_cut_at_every_byte(self, recording: Path) -> None:
         whole = lines(recording)
-        for path in self.files(recording):
+        for path in self.files(recording)[:2]:
             data = path.read_bytes()
             for length in range(len(data)):
                 path.write_bytes(data[:length])
-                with tracefile.open(recording) as trace:
-                    found = b"".join(bytes(sub) for sub in trace).splitlines()
-                    damaged = any(problem.severity == "damage" for problem in trace.problems)
+                found, damaged = self.read_on(recording)
                 what = f"{path.name} cut to {length} of {len(data)} bytes"
-                in_manifest = path.suffix == ".json"
-                assert damaged or (in_manifest and length == len(data) - 1), what
-                assert found == whole if in_manifest else set(found) < set(whole), what
+                assert damaged, what
+                assert set(found) < set(whole), what
             path.write_bytes(data)
         assert lines(recording) == whole
+
+    def read_on(self, recording: Path) -> tuple[list[bytes], bool]:
+        """The lines that are whole, and was anything damaged?"""
+        with tracefile.open(recording) as trace:
+            found = b"".join(bytes(sub) for sub in trace).splitlines()
+            return found, any(problem.severity == "damage" for problem in trace.problems)
+
+    def test_a_manifest_cut_at_every_byte(self, recording: Path) -> None:
+        """No part of one is taken for one; then all is read by the indices, the same each time."""
+        whole, path = lines(recording), self.files(recording)[2]
+        data = path.read_bytes()
+        assert data.endswith(b"}\n")
+        for length in range(len(data) - 1):
+            with pytest.raises(RecordingDamaged):
+                from_json(data[:length], str(recording / "app"))
+        for length in range(0, len(data) - 1, 97):
+            path.write_bytes(data[:length])
+            assert self.read_on(recording) == (whole, True), length
+        path.write_bytes(data[:-1])
+        assert self.read_on(recording) == (whole, False)
 
     def test_every_byte_changed(self, recording: Path) -> None:
         whole = lines(recording)
@@ -167,9 +185,13 @@ class TestDamage:
             data = path.read_bytes()
             for at in range(len(data)):
                 path.write_bytes(data[:at] + bytes([data[at] ^ 0x40]) + data[at + 1 :])
-                report = self.check(recording, whole, f"{path.name} changed at {at}")
+                found, damaged = self.read_on(recording)
                 reserved = path.suffix == ".index" and 48 <= at < 60
-                assert report.damaged or reserved, f"{path.name}, byte {at}"
+                assert damaged or reserved, f"{path.name}, byte {at}"
+                assert set(found) <= set(whole), f"{path.name}, byte {at}"
+                if at % 16 == 0:
+                    report = self.check(recording, whole, f"{path.name} changed at {at}")
+                    assert report.damaged == damaged
             path.write_bytes(data)
 
     @pytest.mark.parametrize("number", [0, 1, 2])

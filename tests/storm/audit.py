@@ -9,10 +9,32 @@ from pathlib import Path
 from records import STORED, UNKNOWN, Ledger, TornError, records
 
 import rchan
-from rchan import tracefile
+from rchan import _core, tracefile
+from rchan.events import tsdl
+from rchan.events.sources import add_types
 
 FINDINGS = ("torn", "duplicated", "invented", "uncounted")
 Finding = tuple[str, str]
+
+
+class Packets:
+    """Takes the records out of the packets of events of a recording."""
+
+    def __init__(self, folder: Path) -> None:
+        self._schemas, self._clock = tsdl.from_text((folder / tsdl.NAME).read_text("utf-8"))
+
+    def records(self, packet: bytes) -> Iterator[tuple[int, int]]:
+        """As the function of that name. Raises TornError."""
+        clock = self._clock
+        anchor = clock.anchor.stamp, clock.anchor.realtime_ns
+        decoder = _core.Decoder(clock.uuid.bytes, *anchor, clock.frequency)
+        add_types(decoder, self._schemas, None)
+        decoder.feed(0, packet, True)
+        for *_, fields in decoder.rows(len(packet), True):
+            yield from records(fields["record"])
+        *_, damage = decoder.counts()
+        if damage:
+            raise TornError(damage)
 
 
 class Audit:
@@ -42,10 +64,11 @@ class Audit:
 
     def _read(self, channel: tracefile.RecordedChannel) -> Iterator[Finding]:
         """Whole, complete, no sub-buffer left out between two others."""
+        records_in = records if self.channel._clock is None else Packets(channel.directory).records
         for sub in channel.subbufs():
             found = 0
             try:
-                for who in records(bytes(sub.data)):
+                for who in records_in(bytes(sub.data)):
                     self.found[who] += 1
                     found += 1
             except TornError as error:

@@ -1,8 +1,9 @@
-"""A storm in Python: writers (forked, spawned, in threads), taps, snapshots and `rchan record`,
-killed, stopped and moved at random; a killed recorder's successor goes on with its recording. Then
-the recording must have every record once, but those that were counted as overwritten.
+"""A storm in Python: writers (forked, spawned, in threads) of records and, in every other round, of
+events; taps, snapshots and `rchan record`: killed, stopped and moved at random. A killed recorder's
+successor goes on with its recording. Then the recording must have every record once, but those that
+were counted as overwritten.
 
-    python tests/storm/python_storm.py [--seconds N] [--seed N] [--kills N]
+    python tests/storm/python_storm.py [--seconds N] [--seed N] [--kills N] [--only KIND]
 
 Prints one line of JSON; exit status 1 if anything was torn, duplicated, invented, uncounted or
 wedged."""
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import json
 import os
 import random
@@ -21,6 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -31,22 +34,36 @@ from records import WRITERS, Ledger
 import rchan
 from rchan import tracefile
 
-CREW = ["write", "write", "write", "reserve", "threads", "threads", "tap", "snapshot"]
+CREWS = {
+    "records": ["write", "write", "write", "reserve", "threads", "threads", "tap", "snapshot"],
+    "events": [*["emit"] * 4, *["emit in threads"] * 2, "tap events", "snapshot events"],
+}
 PATIENCE = 30.0  # seconds that nobody may wait
 ROUND = 3.0
 LIVES = WRITERS - 4  # two writers a life at most
+PR_SET_PDEATHSIG = 1
 CRIMES = (*FINDINGS, "wedged")
 
 
+def die_with_the_storm() -> None:
+    """In a child: who is left behind by a storm that was itself killed would go on for ever."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Storm:
-    def __init__(self, seed: int) -> None:
+    """kinds: of channels, one in each round."""
+
+    def __init__(self, seed: int, kinds: list[str]) -> None:
         self.seed = seed
+        self.kinds = kinds
         self.counts: Counter[str] = Counter()
 
     # ---- a round ----
 
     def play(self, number: int, seconds: float) -> None:
         self.dice = random.Random(f"{self.seed}.{number}")
+        self.kind = self.kinds[number % len(self.kinds)]
+        self.crew = CREWS[self.kind]
         with tempfile.TemporaryDirectory(prefix="rchan-storm-", dir="/dev/shm") as folder:
             self.folder = folder
             self.ledger = Ledger(Path(folder, "ledger"))
@@ -57,14 +74,7 @@ class Storm:
             self.recording = Path(folder, "recording")
             self.recorder_log = Path(folder, "recorder.log")
             self.record_options = self.dice.choice([[], ["--rotate-size", "16K"]])
-            self.channel = rchan.create(
-                "storm",
-                parent=folder,
-                subbuf_size=self.dice.choice([512, 4096, 65536]),
-                n_subbufs=self.dice.choice([2, 8, 64]),
-                n_buffers=self.dice.choice([1, 2, 4]),
-                overwrite=self.dice.random() < 0.5,
-            )
+            self.channel = self.create()
             try:
                 self.blow(seconds)
                 self.check_progress()
@@ -82,15 +92,28 @@ class Storm:
                 self.recorder.wait()
                 self.channel.close()
         self.counts["rounds"] += 1
+        self.counts[f"rounds of {self.kind}"] += 1
+
+    def create(self) -> rchan.Channel:
+        shape: dict[str, Any] = {
+            "parent": self.folder,
+            "subbuf_size": self.dice.choice([512, 4096, 65536]),
+            "n_subbufs": self.dice.choice([2, 8, 64]),
+            "n_buffers": self.dice.choice([1, 2, 4]),
+            "overwrite": self.dice.random() < 0.5,
+        }
+        if self.kind == "records":
+            return rchan.create("storm", **shape)
+        return rchan.Tracer("storm", **shape).channel
 
     def blow(self, seconds: float) -> None:
         self.record()
         self.wait_for_recorder()
-        for actor in range(len(CREW)):
+        for actor in range(len(self.crew)):
             self.spawn(actor)
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.next_writer < LIVES:
-            actor = self.dice.randrange(len(CREW))
+            actor = self.dice.randrange(len(self.crew))
             what = self.dice.random()
             if what < 0.75:
                 self.kill(actor)
@@ -114,8 +137,8 @@ class Storm:
     # ---- processes ----
 
     def spawn(self, actor: int) -> None:
-        role, writer, seed = CREW[actor], self.next_writer, self.dice.randrange(1 << 30)
-        self.next_writer += 2 if role in ("write", "reserve", "threads") else 0
+        role, writer, seed = self.crew[actor], self.next_writer, self.dice.randrange(1 << 30)
+        self.next_writer += 2 if role in roles.WRITERS else 0
         command = [sys.executable, __file__, "--actor", role, self.folder]
         command += [str(writer), str(actor), str(seed)]
         spawned = self.dice.random() < 0.05
@@ -123,6 +146,7 @@ class Storm:
         if not pid:
             try:
                 os.setpgid(0, 0)
+                die_with_the_storm()
                 if spawned:
                     os.execv(sys.executable, command)
                 inherited = self.channel if seed % 2 else None
@@ -141,7 +165,7 @@ class Storm:
         _, status = os.waitpid(pid, 0)
         self.counts["kills"] += 1
         if os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
-            self.accuse("wedged", f"{CREW[actor]} ended by itself: {status:#x}")
+            self.accuse("wedged", f"{self.crew[actor]} ended by itself: {status:#x}")
 
     def stop_or_go(self, actor: int) -> None:
         stop = actor not in self.stopped
@@ -153,7 +177,11 @@ class Storm:
         command = [sys.executable, "-m", "rchan.cli", "record", "-o", str(self.recording)]
         command += ["--quiet", *self.record_options, "--parent", self.folder, "storm"]
         with open(self.recorder_log, "ab") as log:
-            self.recorder = subprocess.Popen(command, stderr=log)
+            self.recorder = subprocess.Popen(
+                command,
+                stderr=log,
+                preexec_fn=die_with_the_storm,  # noqa: PLW1509 - there are no threads here
+            )
 
     def kill_recorder(self) -> None:
         """Most often one that records; now and then one that only begins to."""
@@ -199,7 +227,7 @@ class Storm:
         for actor, beats in before.items():
             while self.ledger.beats(actor) == beats:
                 if time.monotonic() > end:
-                    self.accuse("wedged", f"{CREW[actor]} does not get on")
+                    self.accuse("wedged", f"{self.crew[actor]} does not get on")
                     break
                 time.sleep(0.001)
 
@@ -224,8 +252,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kills", type=int, default=0, help="go on until there were so many")
+    parser.add_argument("--only", choices=CREWS, help="channels of this kind; else both, in turns")
     options = parser.parse_args()
-    storm = Storm(options.seed)
+    storm = Storm(options.seed, [options.only] if options.only else list(CREWS))
     began = time.monotonic()
     for number in range(1 << 20):
         left = options.seconds - (time.monotonic() - began)

@@ -39,6 +39,7 @@ static struct storm {
     char directory[64];
     struct rchan_channel *channel;
     struct weather weather;
+    bool forks_only; /* an emulator does not come along over exec */
     struct actor actors[CREW];
     uint64_t rounds, kills, stops, moves, forks, execs;
     struct totals totals;
@@ -67,7 +68,7 @@ static void become(unsigned number, enum role role, uint64_t seed)
 static void spawn(unsigned number)
 {
     uint64_t seed = random_next(&storm.random);
-    bool exec = dice(16) == 0;
+    bool exec = dice(16) == 0 && !storm.forks_only;
     rchan_store(&ledger->actors[number].stopped, 0);
     pid_t child = fork();
     if (child < 0) {
@@ -301,6 +302,8 @@ int main(int count, char **arguments)
             kills = value;
         else if (!strcmp(arguments[i], "--seed"))
             storm.seed = value;
+        else if (!strcmp(arguments[i], "--forks-only"))
+            storm.forks_only = value;
     }
     if (!make_directory("/dev/shm") && !make_directory("/tmp")) {
         perror("storm: no directory");

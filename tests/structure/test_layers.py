@@ -10,13 +10,15 @@ from sources import ROOT, name_of, own_files
 
 # Lowest first. A file may include its own layer and those below.
 CORE = (
-    {"atomics", "clock", "copy", "cpu", "crc32c", "task", "testpoint"},
+    {"platform"},
+    {"atomics", "clock", "copy", "cpu", "crc32c_fold", "task", "testpoint"},
+    {"crc32c"},
     {"layout"},
     {"handle"},
     {"kept"},
     {"owner", "stamp", "wait", "files"},
     {"books"},
-    {"bell_files"},
+    {"bell_files", "hidden"},
     {"bell", "metadata", "packet", "reach", "ring"},
     {"announce", "buffer", "consume", "event", "fast", "growth", "notice", "poll"}
     | {"position", "switch", "tap", "turn"},
@@ -27,6 +29,7 @@ CORE = (
 # Lowest first. A module may import layers below its own; a folder is one name.
 PACKAGE = (
     {"_core", "cpus", "errors"},
+    {"geometry", "groups"},
     {"buffers", "callbacks", "listener", "names", "stats", "wakeup", "zstd"},
     {"taken"},
     {"merge"},

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -114,9 +115,17 @@ int fstatat(int directory, const char *path, struct stat *found, int flags)
     return fails() ? -1 : NEXT(fstatat)(directory, path, found, flags);
 }
 
-int statx(int directory, const char *path, int flags, unsigned mask, struct statx *found)
+long syscall(long number, ...)
 {
-    return fails() ? -1 : NEXT(statx)(directory, path, flags, mask, found);
+    long given[6];
+    va_list arguments;
+    va_start(arguments, number);
+    for (int i = 0; i < 6; i++)
+        given[i] = va_arg(arguments, long);
+    va_end(arguments);
+    if (number == SYS_statx && fails())
+        return -1;
+    return NEXT(syscall)(number, given[0], given[1], given[2], given[3], given[4], given[5]);
 }
 
 ssize_t pread(int fd, void *to, size_t length, off_t at)

@@ -5,6 +5,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, Final
 
+from rchan._core import DROP_CAUSES
 from rchan.channel import Channel
 from rchan.channel import open as open_channel
 from rchan.cli import exits
@@ -12,9 +13,10 @@ from rchan.cli.options import add_json_to, add_name_to, natural
 from rchan.cli.parsing import add_command
 from rchan.cli.screen import complain
 from rchan.cli.signals import Stopping
-from rchan.cli.streams import Losses, Output, by_cause, facts_of
+from rchan.cli.streams import Losses, Output, by_cause, check_printable, facts_of
 from rchan.errors import ChannelBusy
 from rchan.reader import Reader
+from rchan.stats import Stats
 from rchan.taken import Lost, TakenSubbuf
 
 _ABOUT: Final = """\
@@ -28,7 +30,8 @@ a channel keeps no boundaries between records, so text should have its newlines
 whole; those of several buffers come in the order of their first records.
 
 A terminal gets text only: other bytes are shown as \\xNN, unless --raw. What was
-lost before and between is said on standard error. 'rchan tail' consumes nothing.
+lost before, between and after is said on standard error; so is what was lost
+earlier, before somebody read the channel last. 'rchan tail' consumes nothing.
 """
 _EXAMPLES: Final = """\
 examples:
@@ -65,6 +68,7 @@ def run(options: Namespace) -> int:
     """Print and consume; the exit status."""
     channel = open_channel(options.name, options.parent)
     try:
+        check_printable(channel, options.json, options.raw)
         with Stopping() as stopping:
             cat = _Cat(options, channel, stopping)
             return (cat.follow() if options.follow else cat.up_to_now()) or stopping.status
@@ -83,6 +87,8 @@ class _Cat:
         # What was lost before somebody else's last sub-buffer is not news.
         stats = channel.stats()
         self._old = {index for index, stats in stats.items() if any(stats.consumed)}
+        self._first = not self._old  # nobody has read anything of it
+        self._printed: set[int] = set()
 
     def up_to_now(self) -> int:
         """All that is there now, also of unfinished sub-buffers; the exit status."""
@@ -92,7 +98,7 @@ class _Cat:
                 self._print(sub)
                 if sub.cpu in goals and sub.seq + 1 >= goals[sub.cpu]:
                     del goals[sub.cpu]
-        self._losses.say()
+            self._say_losses(reader)
         left = [index for index in goals if self._channel.buffers[index].books().readable_records]
         if not left or self._stopping.told:
             return exits.OK
@@ -113,8 +119,19 @@ class _Cat:
                 elif reader.ended_by is not None:
                     break
                 self._losses.say(monotonic())
-        self._losses.say()
+            self._say_losses(reader)
         return exits.OK
+
+    def _say_losses(self, reader: Reader) -> None:
+        """At the end: also what was lost after the last sub-buffer, and before this `cat`."""
+        stats = self._channel.stats()
+        books: dict[str, int] = {}
+        for index, lost in reader.unreported().items():
+            if self._first or index in self._printed:
+                self._losses.add(_records(lost))
+            for cause, count in _all_lost(stats.get(index, Stats())).items():
+                books[cause] = books.get(cause, 0) + count
+        self._losses.say_all(books)
 
     def _reader(self, watermark: float = 0.1, flush: float | None = None) -> Reader:
         return self._channel.reader(
@@ -136,6 +153,7 @@ class _Cat:
     def _print(self, sub: TakenSubbuf) -> None:
         lost = {} if sub.cpu in self._old else _records(sub.lost)
         self._old.discard(sub.cpu)
+        self._printed.add(sub.cpu)
         self._losses.add(lost)
         with sub.data as data:
             self._output.put(data, facts_of(sub, lost))
@@ -145,3 +163,8 @@ class _Cat:
 def _records(lost: Lost) -> dict[str, int]:
     drops = (lost.full, lost.too_big, lost.disabled, lost.contended)
     return by_cause(lost.overwritten.records, drops)
+
+
+def _all_lost(stats: Stats) -> dict[str, int]:
+    drops = [getattr(stats, f"dropped_{cause}") for cause in DROP_CAUSES]
+    return by_cause(stats.overwritten.records, drops)

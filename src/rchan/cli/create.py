@@ -19,6 +19,10 @@ A channel has buffers, one for each CPU; a buffer is a circle of sub-buffers.
 Say how big it is to be by --size, or exactly by the other three. When a buffer
 is full, later records are dropped and counted; with --overwrite the oldest
 sub-buffer is (a flight recorder). A record is never longer than a sub-buffer.
+
+Only your own processes can use it. With --group, everybody in that group can:
+it is made in /dev/shm/rchan-group-NUMBER, or in a directory of that group, and
+the others give --group, or RCHAN_GROUP in their environment, too.
 """
 _EXAMPLES: Final = """\
 examples:
@@ -26,6 +30,7 @@ examples:
   rchan create flight --overwrite --size 64M     keep the newest 64 MiB
   rchan create log --n-buffers 1 --size 1M       one buffer: one order
   rchan create app --exist-ok --json             there already? fine; show it
+  rchan create app --group team                  for all members of group team
 
 JSON: name, path (of its control file), subbuf_size, n_subbufs, n_buffers,
 overwrite.

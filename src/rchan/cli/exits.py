@@ -36,6 +36,7 @@ _STATUS: Final = {
     "NoSpace": NO_SPACE,
     "BadName": USAGE,
     "GeometryError": USAGE,
+    "WrongChannel": USAGE,
     "NoSuchBuffer": USAGE,
     "ChannelBusy": FAILURE,
 }

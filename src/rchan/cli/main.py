@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
-from os import O_RDWR, O_WRONLY, close, devnull, dup2, fdopen, strerror
+from os import O_RDWR, O_WRONLY, close, devnull, dup2, environ, fdopen, strerror
 from os import open as os_open
 
 from rchan.cli import exits
@@ -69,6 +69,8 @@ def _run_command(name: str, arguments: list[str]) -> int:
     except SystemExit as leave:  # argparse has said its word
         return leave.code if isinstance(leave.code, int) else exits.USAGE
     options.command = arguments[cut + 1 :]
+    if getattr(options, "group", None) is not None:
+        environ["RCHAN_GROUP"] = options.group  # also of COMMAND
     if takes_command and not options.command:
         return complain(f"there is no COMMAND after -- (see 'rchan {name} --help')", exits.USAGE)
     return int(options.run(options))

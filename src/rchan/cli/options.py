@@ -13,22 +13,25 @@ _MOST_SECONDS: Final = 65535
 
 
 def add_name_to(parser: ArgumentParser) -> None:
-    """NAME and --parent."""
+    """NAME, --parent and --group."""
     parser.add_argument("name", metavar="NAME", help="the channel")
     add_parent_to(parser)
 
 
 def add_names_to(parser: ArgumentParser, needed: bool = True) -> None:
-    """NAME... and --parent."""
+    """NAME..., --parent and --group."""
     many = "+" if needed else "*"
     parser.add_argument("names", metavar="NAME", nargs=many, help="the channels")
     add_parent_to(parser)
 
 
 def add_parent_to(parser: ArgumentParser) -> None:
-    """--parent."""
+    """--parent and --group."""
     parser.add_argument(
         "--parent", metavar="DIR", help="its directory; relative: below the default one"
+    )
+    parser.add_argument(
+        "--group", metavar="GROUP", help="shared with this group (default: RCHAN_GROUP)"
     )
 
 

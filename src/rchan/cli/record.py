@@ -30,6 +30,7 @@ from rchan.recorder import (
     FileOptions,
     Limits,
     Manager,
+    Notice,
     Options,
     Progress,
     Recorder,
@@ -94,7 +95,9 @@ def add_to(subcommands: Any) -> None:
     _add_ending_to(parser)
     _add_files_to(parser)
     add_geometry_to(parser)
-    parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    parser.add_argument(
+        "--quiet", action="store_true", help="no progress, no summary; only what is wrong"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON at the end")
     parser.set_defaults(run=run)
 
@@ -282,7 +285,9 @@ class _Screen:
             self._plain_at = monotonic() + _PLAIN
             say(f"rchan: {text}", sys.stderr)
 
-    def notice(self, text: str) -> None:
+    def notice(self, text: Notice) -> None:
+        if self._quiet and not text.trouble:
+            return
         self._line.clear()
         say(f"rchan: {text}", sys.stderr)
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from rchan._core import DROP_CAUSES
+from rchan.channel import Channel
 from rchan.cli.screen import paint, say
+from rchan.errors import WrongChannel
 
 _STDOUT: Final = 1
 _UNPRINTABLE: Final = re.compile(r"[^\t\n -~\xa0-\ud7ff\ue000-\U0010ffff]")
@@ -42,6 +44,15 @@ class Output:
             write_all(_STDOUT, printable(bytes(data)))
         else:
             write_all(_STDOUT, data)
+
+
+def check_printable(channel: Channel, json: bool, raw: bool) -> None:
+    """Raise WrongChannel if what a terminal would get is not for people."""
+    if channel.events and not json and not raw and os.isatty(_STDOUT):
+        raise WrongChannel(
+            f"channel {channel.name} holds typed events, which are no text: "
+            f"'rchan events {channel.name}' prints them ('--raw': their bytes)"
+        )
 
 
 def printable(data: bytes) -> bytes:
@@ -91,18 +102,35 @@ class Losses:
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._counts: dict[str, int] = {}
+        self._told: dict[str, int] = {}
         self._said = float("-inf")
 
     def add(self, lost: dict[str, int]) -> None:
         """Records by cause."""
-        for cause, count in lost.items():
-            self._counts[cause] = self._counts.get(cause, 0) + count
+        for counts in (self._counts, self._told):
+            for cause, count in lost.items():
+                counts[cause] = counts.get(cause, 0) + count
 
     def say(self, now: float = float("inf")) -> None:
         """now: time.monotonic(); left out: at the end."""
-        if not self._counts or self._quiet or now < self._said + 1:
+        if not self._counts or now < self._said + 1:
             return
         self._said = now
-        causes = ", ".join(f"{n:,} {cause.replace('_', ' ')}" for cause, n in self._counts.items())
+        self._say(f"lost: {_causes(self._counts)}")
         self._counts = {}
-        say(paint(f"rchan: lost: {causes}", "red", sys.stderr), sys.stderr)
+
+    def say_all(self, books: dict[str, int]) -> None:
+        """At the end. books: all that was lost since the channel was made, by cause."""
+        self.say()
+        earlier = {cause: count - self._told.get(cause, 0) for cause, count in books.items()}
+        earlier = {cause: count for cause, count in earlier.items() if count > 0}
+        if earlier:
+            self._say(f"lost earlier, since the channel was made: {_causes(earlier)}")
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            say(paint(f"rchan: {text}", "red", sys.stderr), sys.stderr)
+
+
+def _causes(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {cause.replace('_', ' ')}" for cause, count in counts.items())

@@ -12,7 +12,7 @@ from rchan.cli import exits
 from rchan.cli.options import add_json_to, add_name_to, natural, size
 from rchan.cli.parsing import add_command
 from rchan.cli.signals import Stopping
-from rchan.cli.streams import Losses, Output, facts_of, lost_before
+from rchan.cli.streams import Losses, Output, check_printable, facts_of, lost_before
 from rchan.snapshot import Snapshot
 
 _ABOUT: Final = """\
@@ -74,6 +74,7 @@ def run(options: Namespace) -> int:
     """Print; the exit status."""
     channel = open_channel(options.name, options.parent)
     try:
+        check_printable(channel, options.json, options.raw)
         with Stopping() as stopping:
             tail = _Tail(options, channel)
             if options.follow:

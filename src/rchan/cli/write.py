@@ -131,7 +131,7 @@ def _channel(options: Namespace) -> Channel:
     except ChannelNotFound as error:
         shaped = (options.size, options.subbuf_size, options.n_subbufs, options.n_buffers)
         if not (options.create or options.overwrite or any(x is not None for x in shaped)):
-            raise ChannelNotFound(f"{error} (--create makes it)") from None
+            raise ChannelNotFound(f"{error}; --create makes it") from None
         try:
             return create(options.name, options.parent, **shape_of(options, 1))
         except ChannelExists:  # somebody was quicker

@@ -23,7 +23,7 @@ _MOST_KINDS: Final = 4096
 class Processor:
     """A structlog processor that writes each event dict into a channel.
 
-        structlog.configure(processors=[…, rchan.clients.structlog.Processor("app")])
+        structlog.configure(processors=[..., rchan.clients.structlog.Processor("app")])
 
     An event's type is its name, level and keys: each key is a field of its value's type; what is
     no int, float, bool, str or bytes is stored as its repr, in `KEY_repr`. It hands the dict on to

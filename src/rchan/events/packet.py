@@ -1,4 +1,4 @@
-"""Packets: the header at the start of each sub-buffer of events. docs/events-format.md."""
+"""Packets: the header at the start of each sub-buffer (docs/reference/events-format.md)."""
 
 from dataclasses import dataclass, replace
 from struct import Struct

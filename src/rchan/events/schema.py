@@ -18,6 +18,15 @@ _IDENTIFIER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z", re.ASCII)
 
 Role = Literal["begin", "end"] | None
 Fields = tuple[tuple[str, FieldType], ...]
+# What is raised for metadata that nobody of us wrote.
+_DAMAGE: Final = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    OverflowError,
+)
 Wanted = tuple[str, Fields, Role]
 """Name, fields and role of an event type that has no id yet."""
 
@@ -48,10 +57,15 @@ class EventSchema:
 
     @classmethod
     def from_line(cls, line: str | bytes) -> Self:
-        """The reverse of `to_line`. Raises ValueError, KeyError, TypeError."""
+        """The reverse of `to_line`. Raises what _DAMAGE has."""
         given = json.loads(line)
-        fields = tuple((str(name), FieldType.from_json(kind)) for name, kind in given["fields"])
-        return cls(int(given["id"]), str(given["name"]), fields, given.get("span"))
+        id, name, span = given["id"], check_event_name(given["name"]), given.get("span")
+        fields = {str(field): FieldType.from_json(kind) for field, kind in given["fields"]}
+        if len(fields) != len(given["fields"]):
+            raise ValueError(f"event {name!r} has two fields of one name")
+        if type(id) is not int or span not in (None, "begin", "end"):
+            raise ValueError(f"event {name!r} has the id {id!r:.20} and the role {span!r:.20}")
+        return cls(id, name, check_fields(name, fields), span)
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(f'{name}: {kind}' for name, kind in self.fields)})"
@@ -146,7 +160,7 @@ class Schemas(Mapping[int, EventSchema]):
                     self._check_first(line)
                 else:
                     self._adopt(EventSchema.from_line(line))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except _DAMAGE as error:
                 raise CorruptChannel(
                     f"the list of event types is damaged at byte {offset}: {error}"
                 ) from error

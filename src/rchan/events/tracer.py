@@ -22,6 +22,7 @@ from rchan.events import types
 from rchan.events.clock import Choice, check_choice, choose
 from rchan.events.schema import EventSchema, Fields, Schemas, check_event_name, check_fields
 from rchan.events.types import FieldType, Given, infer, to_type
+from rchan.groups import Group
 from rchan.names import Parent
 
 _ATTEMPTS: Final = 16
@@ -74,10 +75,11 @@ class Tracer:
         n_buffers: int | None = None,
         mode: int = 0o600,
         clock: Choice = "auto",
+        group: Group = None,
     ) -> None:
         """Create or join.
 
-        name, parent: as of `rchan.create`; or an open Channel that holds events.
+        name, parent, group: as of `rchan.create`; or an open Channel that holds events.
         subbuf_size (256 at least; None: 262144), n_subbufs (None: 8), overwrite (None: False),
         n_buffers, mode: of a new channel, as of `rchan.create`. Of one that is there already,
         None takes what there is, and another number is a GeometryError.
@@ -92,7 +94,7 @@ class Tracer:
             channel = name
         else:
             wanted = (subbuf_size, n_subbufs, overwrite, n_buffers)
-            channel = _create_or_join(name, parent, wanted, mode, clock)
+            channel = _create_or_join(name, parent, wanted, mode, clock, group)
         self._channel = channel
         _check(channel)
         self._most = min(types.MOST, channel.subbuf_size // 4)
@@ -243,12 +245,13 @@ def _create_or_join(
     wanted: tuple[int | None, int | None, bool | None, int | None],
     mode: int,
     clock: Choice,
+    group: Group,
 ) -> Channel:
     check_choice(clock)
     subbuf_size, n_subbufs, overwrite, n_buffers = wanted
     for _ in range(_ATTEMPTS):
         try:
-            channel = open_channel(name, parent)
+            channel = open_channel(name, parent, group=group)
         except ChannelNotFound:
             try:
                 return create_for_events(
@@ -260,6 +263,7 @@ def _create_or_join(
                     n_buffers,
                     mode,
                     choose(clock),
+                    group,
                 )
             except ChannelExists:
                 continue  # somebody was quicker: join that one

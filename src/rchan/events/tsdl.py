@@ -4,7 +4,7 @@ import json
 import re
 import socket
 from sys import byteorder
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from rchan.errors import CorruptChannel, IncompatibleChannel
@@ -177,7 +177,7 @@ def from_text(text: str) -> tuple[Schemas, Clock]:
         )
     try:
         clock = _clock_from_json(json.loads(lines[0]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptChannel(f"the metadata describes no clock: {error}") from error
     return Schemas.from_bytes("".join(f"{line}\n" for line in lines[1:]).encode()), clock
 
@@ -192,14 +192,22 @@ def _clock_to_json(clock: Clock) -> dict[str, object]:
     }
 
 
-def _clock_from_json(given: dict[str, object]) -> Clock:
-    stamp, monotonic, realtime = map(int, given["anchor"])  # type: ignore[call-overload]
-    kind = given["clock"]
+def _clock_from_json(given: Any) -> Clock:
+    stamp, monotonic, realtime = given["anchor"]
+    kind, frequency = given["clock"], given["frequency"]
     if kind not in _DESCRIPTIONS:
         raise ValueError(f"there is no clock {kind!r}")
+    if not _is_word(frequency, 1, 2**64) or not _is_word(stamp, 0, 2**64):
+        raise ValueError(f"it has {frequency!r:.30} stamps a second, and begins at {stamp!r:.30}")
+    if not _is_word(monotonic, -(2**63), 2**63) or not _is_word(realtime, -(2**63), 2**63):
+        raise ValueError(f"it begins at {monotonic!r:.30} and {realtime!r:.30} ns")
     return Clock(
-        kind,  # type: ignore[arg-type]
-        int(given["frequency"]),  # type: ignore[call-overload]
+        kind,
+        frequency,
         Anchor(stamp, monotonic, realtime),
         UUID(str(given["uuid"])),
     )
+
+
+def _is_word(value: object, least: int, end: int) -> bool:
+    return type(value) is int and least <= value < end

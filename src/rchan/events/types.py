@@ -1,4 +1,4 @@
-"""Types of fields: what a value may be, and how it is stored. docs/events-format.md, "Types"."""
+"""Types of fields: what a value may be, and its bytes: docs/reference/events-format.md."""
 
 import builtins
 import enum as _enum

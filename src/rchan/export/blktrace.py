@@ -2,7 +2,7 @@
 
 The events are those of the kernel's block tracepoints (block_bio_queue, block_rq_issue, …) with the
 fields dev (the kernel's dev_t: major << 20 | minor), sector, nr_sector (512 bytes each), rwbs
-("WS"), and where there is one, error and comm. docs/exports.md says which.
+("WS"), and where there is one, error and comm. docs/howto/exports.md says which.
 """
 
 from pathlib import Path

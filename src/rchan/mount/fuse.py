@@ -19,6 +19,7 @@ from errno import (
 from time import time_ns
 from typing import Final
 
+from rchan import _core
 from rchan.errors import ChannelNotFound
 from rchan.mount import protocol
 from rchan.mount.entries import Entry, Kind
@@ -27,7 +28,6 @@ from rchan.mount.handles import Handles, OpenedDirectory, type_of
 from rchan.mount.nodes import Node, Nodes
 from rchan.mount.opened import MOST, BufferFile, ControlFile, TextFile
 from rchan.mount.passthrough import Passthrough
-from rchan.mount.polls import Polls
 from rchan.mount.protocol import Malformed, Op, Request, decode
 from rchan.mount.refusals import number_of
 
@@ -53,31 +53,30 @@ _Report = Callable[[str], None]
 
 
 class Session:
-    """Answers requests, one at a time. `receive` until it says that the mount is gone."""
+    """Answers requests, one at a time."""
 
     def __init__(
         self,
         device: int,
         filesystem: Filesystem,
-        polls: Polls,
+        polls: _core.Polls,
         *,
         timeout: int = 0,
         report: _Report = lambda _: None,
     ) -> None:
-        """device: /dev/fuse, mounted. timeout: seconds that the kernel waits for an answer.
+        """device: /dev/fuse, mounted. polls: of the same device, answers what it can of polls.
 
+        timeout: seconds that the kernel waits for an answer; 0: for ever.
         report: told what went wrong inside, in words.
         """
         self._device = device
         self._files = filesystem
         self._polls = polls
-        self._timeout = timeout
+        self.timeout = timeout  # once ready: what the kernel agreed to
         self._report = report
         self._nodes = Nodes(filesystem.entry(""))
         self._handles = Handles()
         self._passthrough = Passthrough(device, False)
-        self._message = bytearray(protocol.REQUEST_MAX)
-        self._into = [self._message]
         self._scratch = bytearray(MOST)
         self.ready = False  # INIT was answered
         self._answers: dict[int, Callable[[Request], bytes | None]] = {
@@ -105,22 +104,6 @@ class Session:
             Op.INTERRUPT: lambda _: None,  # nothing here takes long enough to be interrupted
             Op.DESTROY: lambda _: b"",
         }
-
-    def receive(self) -> bool:
-        """Answer one request; false: there are no more to come, the mount is gone.
-
-        Raises BlockingIOError if there is none now (a non-blocking device), and OSError.
-        """
-        try:
-            length = os.readv(self._device, self._into)
-        except OSError as error:
-            if error.errno == ENOENT:  # taken back before we had it
-                return True
-            if error.errno == protocol.GONE:
-                return False
-            raise
-        self.handle(self._message, length)
-        return True
 
     def handle(self, message: bytearray | bytes, length: int) -> None:
         """Answer this request, whatever is in it."""
@@ -151,11 +134,6 @@ class Session:
         elif request.op in (Op.LOOKUP, Op.MKDIR):
             self._nodes.forget(protocol.first_number(payload), 1)
 
-    def tell(self, handles: list[int]) -> None:
-        """Those who poll with these handles should look again."""
-        for handle in handles:
-            self._send(protocol.poll_news(handle))
-
     def close(self) -> None:
         """Let go of all that clients have open; the device stays open."""
         for number in self._handles.all():
@@ -177,13 +155,14 @@ class Session:
             return protocol.init_reply(protocol.MINOR, 0, 0, 0)  # it asks again, with ours
         wanted = protocol.INIT_EXT | protocol.PAGES | protocol.PARALLEL_DIROPS
         wanted |= protocol.ASYNC_READ | protocol.PASSTHROUGH
-        if self._timeout:
+        if self.timeout:
             wanted |= protocol.REQUEST_TIMEOUT
         flags = wanted & offered
         self._passthrough = Passthrough(self._device, bool(flags & protocol.PASSTHROUGH))
-        timeout = self._timeout if flags & protocol.REQUEST_TIMEOUT else 0
+        if not flags & protocol.REQUEST_TIMEOUT:
+            self.timeout = 0
         self.ready = True
-        return protocol.init_reply(minor, readahead, flags, timeout)
+        return protocol.init_reply(minor, readahead, flags, self.timeout)
 
     # names
 
@@ -299,15 +278,16 @@ class Session:
             raise OSError(EBADF, "this is not open for writing")
         return protocol.write_reply(what.write(data))
 
-    def _poll(self, request: Request) -> bytes:
+    def _poll(self, request: Request) -> bytes | None:
+        """The first of a file; from then on they do not come here."""
         fh, kh, flags, _ = request.fields(protocol.POLL_IN)
-        handle = self._handles[fh]
-        if not isinstance(handle.what, BufferFile):
+        what = self._handles[fh].what
+        if not isinstance(what, BufferFile):
             return protocol.poll_reply(_ALWAYS)
+        self._polls.add(fh, what.opened.buffer)
         wanted = kh if flags & protocol.POLL_SCHEDULE_NOTIFY else None
-        if wanted is not None:
-            handle.polls.add(wanted)
-        return protocol.poll_reply(self._polls.poll(handle.what.opened, wanted))
+        self._polls.answer(request.unique, fh, wanted)
+        return None
 
     def _release(self, request: Request) -> bytes:
         self._close_handle(protocol.handle_field(request))
@@ -318,12 +298,9 @@ class Session:
         if handle is None or not isinstance(handle.what, BufferFile):
             return
         opened = handle.what.opened
-        for kh in handle.polls:
-            self._polls.drop(kh, opened)
+        self._polls.drop(number)
         if opened.users == 1:
             self._passthrough.close(opened)
-            if opened.owner.users == 1:
-                self._polls.drop_channel(opened.owner)
         self._files.buffers.release(opened)
 
     def _fsync(self, request: Request) -> bytes:

@@ -1,6 +1,6 @@
 """What clients have open, by the number that the kernel was given."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rchan.errors import ChannelClosed
 from rchan.mount.entries import Entry
@@ -21,7 +21,6 @@ class Handle:
 
     node: Node
     what: OpenedFile | OpenedDirectory
-    polls: set[int] = field(default_factory=set)
 
 
 class Handles:

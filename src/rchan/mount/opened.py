@@ -9,7 +9,7 @@ from typing import Final
 
 from rchan import _core
 from rchan.channel import Channel, open
-from rchan.errors import ChannelNotFound, CorruptChannel, RchanError
+from rchan.errors import ChannelNotFound, CorruptChannel
 from rchan.mount.entries import Entry
 from rchan.names import CONTROL_SUFFIX, buffer_names
 
@@ -21,44 +21,11 @@ _READ_ONLY: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class OpenChannel:
-    """A channel of which buffers are open: one attachment and one bell for all of them."""
+    """A channel of which buffers are open: one attachment for all of them."""
 
-    def __init__(self, channel: Channel, control: str) -> None:
+    def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.users = 0
-        self.bell: _core.Bell | None = None
-        self._bell_refused = False
-        self._control = os.open(control, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        self._size = os.lseek(self._control, 0, os.SEEK_END)
-        self._cut = False
-
-    def check(self) -> None:
-        """Raises CorruptChannel if its control file was cut: the memory is not there any more."""
-        if os.lseek(self._control, 0, os.SEEK_END) < self._size:
-            self._cut = True
-            # Else every look at it would be a SIGBUS, also the one that lets go of it.
-            os.ftruncate(self._control, self._size)
-        if self._cut:
-            raise CorruptChannel(f"{self.channel.path!r} was truncated: remove the channel")
-
-    def ring_at_news(self) -> int | None:
-        """The bell's descriptor; None: there is none to be had, look from time to time."""
-        if self.bell is None and not self._bell_refused:
-            try:
-                self.bell = self.channel._bell()
-            except RchanError:  # all in use, the name is too long, ...
-                self._bell_refused = True
-        return None if self.bell is None else self.bell.fileno()
-
-    def close(self) -> None:
-        """Let go of the channel."""
-        with suppress(CorruptChannel):
-            self.check()
-        if self.bell is not None:
-            self.bell.close()
-            self.bell = None
-        self.channel.detach()
-        os.close(self._control)
 
 
 class OpenBuffer:
@@ -70,18 +37,22 @@ class OpenBuffer:
         self.entry = entry
         self.users = 0
         self.backing_id = 0  # of FUSE passthrough, once there is one
-        self.fd = os.open(entry.path, _READ_ONLY)
         self.alloc_size = buffer.alloc_size
         self._impatient = False
         self._readers: dict[int, int] = {}
-        self._seen = self.signature()
+        self._seen = self._signature()
+        self.fd = os.open(entry.path, _READ_ONLY)
         self.changed_ns = entry.found.st_mtime_ns
 
     def check(self) -> None:
         """Raises CorruptChannel if the memory is not there any more."""
-        self.owner.check()
+        self._check_control()
         if os.lseek(self.fd, 0, os.SEEK_END) < self.alloc_size:
             raise CorruptChannel(f"{self.entry.path!r} was truncated: remove the channel")
+
+    def _check_control(self) -> None:
+        if not self.buffer._is_whole():
+            raise CorruptChannel(f"{self.owner.channel.path!r} was truncated: remove the channel")
 
     def hold(self, size: int, scratch: bytearray) -> _core.Hold | None:
         """A read on its way to the client; None: nothing is there.
@@ -95,18 +66,16 @@ class OpenBuffer:
         self._impatient = False
         return held
 
-    def poll(self) -> int:
-        """The mask of the kernel's poll. Raises CorruptChannel."""
-        self.owner.check()
-        return self.buffer.poll()
-
-    def signature(self) -> tuple[int, int]:
-        """Another one whenever something was written."""
+    def _signature(self) -> tuple[int, int]:
+        """Another one whenever something was written. Raises CorruptChannel."""
+        self._check_control()
         return self.buffer.subbufs_produced, self.buffer.offset
 
     def look(self, now_ns: int) -> int:
         """When it was last seen to have changed, for people and for `tail -f`."""
-        signature = self.signature()
+        signature = self._seen
+        with suppress(CorruptChannel):
+            signature = self._signature()
         if signature != self._seen:
             self._seen, self.changed_ns = signature, now_ns
         return self.changed_ns
@@ -163,7 +132,7 @@ class OpenBuffers:
         owner.users -= 1
         if not owner.users:
             self._channels = {k: other for k, other in self._channels.items() if other is not owner}
-            owner.close()
+            owner.channel.detach()
 
     def _attach(self, entry: Entry) -> OpenBuffer:
         for base, index in buffer_names(entry.name):
@@ -186,12 +155,7 @@ class OpenBuffers:
         found = control.lstat()
         key = found.st_dev, found.st_ino
         if key not in self._channels:
-            channel = open(base, str(control.parent))
-            try:
-                self._channels[key] = OpenChannel(channel, str(control))
-            except OSError:
-                channel.detach()
-                raise
+            self._channels[key] = OpenChannel(open(base, str(control.parent)))
         return self._channels[key]
 
 

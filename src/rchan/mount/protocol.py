@@ -6,7 +6,6 @@ From the kernel's user-space interface, <linux/fuse.h>. Offsets in a request cou
 import os
 from dataclasses import dataclass
 from enum import IntEnum
-from errno import ENODEV
 from struct import Struct, pack
 from typing import Final
 
@@ -63,7 +62,6 @@ REQUEST_MAX: Final = 8192  # the kernel wants room for so much, and max_write is
 MAX_WRITE: Final = 4096
 MAX_PAGES: Final = 256  # 1 MiB a READ
 ROOT_ID: Final = 1
-GONE: Final = ENODEV  # what a read of /dev/fuse says after the unmount
 
 # INIT flags
 ASYNC_READ: Final = 1 << 0
@@ -84,7 +82,6 @@ FOPEN_PASSTHROUGH: Final = 1 << 7
 GETATTR_FH: Final = 1 << 0
 READ_LOCKOWNER: Final = 1 << 1  # absent: the page cache reads, and may throw away what it gets
 POLL_SCHEDULE_NOTIFY: Final = 1 << 0
-NOTIFY_POLL: Final = 1
 SETATTR_SIZE: Final = 1 << 3
 SETATTR_FH: Final = 1 << 6
 SETATTR_LOCKOWNER: Final = 1 << 9
@@ -172,11 +169,6 @@ def reply_head(unique: int, length: int) -> bytes:
 def reply_error(unique: int, number: int) -> bytes:
     """An answer that is an errno."""
     return OUT_HEADER.pack(OUT_HEADER.size, -number, unique)
-
-
-def poll_news(kh: int) -> bytes:
-    """Tell the kernel that whoever polls with this handle should look again."""
-    return OUT_HEADER.pack(OUT_HEADER.size + KH.size, NOTIFY_POLL, 0) + KH.pack(kh)
 
 
 def init_fields(request: Request) -> tuple[int, int, int, int]:

@@ -1,28 +1,25 @@
 """Mount: the channels of a directory, served at a mount point until it is unmounted."""
 
 import os
-import select
 import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from time import monotonic_ns
 from types import TracebackType
 from typing import Final, Self
 
+from rchan import _core
 from rchan.errors import RchanError
 from rchan.mount.errors import MountFailed
 from rchan.mount.filesystem import Filesystem
 from rchan.mount.fuse import Session
 from rchan.mount.mounting import check_point, mount, unmount
-from rchan.mount.polls import Polls
+from rchan.mount.protocol import REQUEST_MAX
 from rchan.names import Parent, directory
 
 DEFAULT_TIMEOUT: Final = 30
 """Seconds that the kernel waits for a server that hangs."""
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_SOON: Final = 100_000  # nanoseconds
-_BURST: Final = 64  # requests between two looks at anything else
 
 
 class Mount:
@@ -57,10 +54,7 @@ class Mount:
         self._ended = False
         try:
             self._device = mount(self.point, allow_other)
-            self._poller = select.epoll()
-            self._poller.register(self._device, select.EPOLLIN)
-            self._poller.register(self._stop, select.EPOLLIN)
-            self._polls = Polls(self._watch, self._forget)
+            self._polls = _core.Polls(self._device, self._stop)
             filesystem = Filesystem(self.root)
             self._session = Session(
                 self._device, filesystem, self._polls, timeout=timeout, report=report
@@ -70,23 +64,21 @@ class Mount:
             raise
 
     def _undo(self) -> None:
-        os.close(self._stop)
-        os.close(self._stopping)
+        self._close_pipe()
         if self._device >= 0:
             os.close(self._device)
             with suppress(RchanError):
                 unmount(self.point, lazy=True)
 
-    def _watch(self, bell: int) -> None:
-        self._poller.register(bell, select.EPOLLIN)
-
-    def _forget(self, bell: int) -> None:
-        self._poller.unregister(bell)
-
     @property
     def ready(self) -> bool:
         """Has the kernel said hello?"""
         return self._session.ready
+
+    @property
+    def timeout(self) -> int:
+        """Seconds after which the kernel ends the mount if its server hangs; 0: never."""
+        return self._session.timeout
 
     def serve(self, when_ready: Callable[[], None] = lambda: None) -> None:
         """Answer requests until the mount is gone, or `stop` was called.
@@ -94,48 +86,15 @@ class Mount:
         when_ready: called once, when clients can use it.
         """
         told = False
+        message = bytearray(REQUEST_MAX)
         try:
-            while self._serve_some():
+            while length := self._polls.receive(message):
+                self._session.handle(message, length)
                 if not told and self.ready:
                     told = True
                     when_ready()
         finally:
             self._end()
-
-    def _serve_some(self) -> bool:
-        """What there is to do now, or next. False: it is over."""
-        timeout = self._polls.timeout
-        events = self._poller.poll(timeout)
-        if not events and timeout is not None:
-            self._session.tell(self._polls.look_again())
-        for fd, _ in events:
-            if fd == self._device:
-                if not self._answer():
-                    return False
-            elif fd == self._stop:
-                return False
-            else:
-                self._session.tell(self._polls.rung(fd))
-                if not self._expect():
-                    return False
-        return True
-
-    def _expect(self) -> bool:
-        """Those who were told ask at once: to stay awake for that is quicker than to be woken."""
-        until = monotonic_ns() + _SOON
-        while monotonic_ns() < until:
-            try:
-                return self._session.receive()
-            except BlockingIOError:
-                os.sched_yield()
-        return True
-
-    def _answer(self) -> bool:
-        with suppress(BlockingIOError):
-            for _ in range(_BURST):
-                if not self._session.receive():
-                    return False
-        return True
 
     def _end(self) -> None:
         if self._ended:
@@ -143,7 +102,7 @@ class Mount:
         self._ended = True
         # First the connection: then nobody can wait for an answer of ours, not even the unmount.
         self._session.close()
-        self._poller.close()
+        self._polls.close()
         os.close(self._device)
         with suppress(RchanError):
             unmount(self.point, lazy=True)
@@ -169,7 +128,8 @@ class Mount:
     def stop(self) -> None:
         """Make `serve` end and unmount; from any thread or signal handler."""
         with suppress(BlockingIOError):
-            os.write(self._stopping, b"x")
+            if self._stopping >= 0:
+                os.write(self._stopping, b"x")
 
     def close(self) -> None:
         """Stop, and wait for the end. A second call does nothing."""
@@ -178,15 +138,24 @@ class Mount:
             self._thread.join()
         else:
             self._end()
+        self._close_pipe()
+
+    def _close_pipe(self) -> None:
+        for fd in (self._stop, self._stopping):
+            if fd >= 0:
+                os.close(fd)
+        self._stop = self._stopping = -1
 
     def forget(self) -> None:
         """In the parent of a fork whose child serves: it is the child's now."""
         self._ended = True
-        self._poller.close()
+        self._polls.close()
         os.close(self._device)
 
     def stop_at_signals(self) -> None:
         """SIGTERM, SIGINT and SIGHUP unmount. For the main thread."""
+        # The wait ends also when a signal comes just before it begins.
+        signal.set_wakeup_fd(self._stopping, warn_on_full_buffer=False)
         for number in _ENDING:
             signal.signal(number, lambda *_: self.stop())
 

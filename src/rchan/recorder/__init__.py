@@ -7,13 +7,12 @@ from rchan.recorder.errors import (
     RecordingNotFound,
 )
 from rchan.recorder.files import FileOptions, FileSink, ZstdFileSink
+from rchan.recorder.notice import Notice
 from rchan.recorder.notify import Manager
+from rchan.recorder.options import Limits, Options, Progress
 from rchan.recorder.rotation import RotatingSink, Rotation
 from rchan.recorder.session import (
     TICK,
-    Limits,
-    Options,
-    Progress,
     Recorder,
     Recordings,
     record,
@@ -30,6 +29,7 @@ __all__ = [
     "Limits",
     "Manager",
     "Moment",
+    "Notice",
     "NullSink",
     "Options",
     "PipeSink",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -10,82 +10,23 @@ from time import monotonic, sleep
 from typing import Final, overload
 
 from rchan.channel import Channel
-from rchan.errors import GeometryError, WrongType
+from rchan.errors import WrongType
 from rchan.names import Parent, check_base
 from rchan.recorder.claim import claim, open_output, stem_of
 from rchan.recorder.drain import BACKOFF
 from rchan.recorder.errors import RecordingExists, RecordingFailed
-from rchan.recorder.files import FileOptions
+from rchan.recorder.notice import Notice
+from rchan.recorder.options import Options, Progress
 from rchan.recorder.place import Place
-from rchan.recorder.rotation import Rotation
 from rchan.recorder.segment import OpenSink, Segment, files_of, identity_of, new_recording
 from rchan.recorder.sources import Given, Sources
 from rchan.recorder.waiting import Waiting
 from rchan.stats import Count
 from rchan.tracefile.manifest import Moment, Recording
-from rchan.zstd import compressor
 
 TICK: Final = 0.1  # seconds between two looks at `stop` while nothing happens, and between reports
 LOOK: Final = 0.5  # seconds between two looks for channels that came or went
 RETRY: Final = 0.25  # seconds between two attempts to write to a disk that failed
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a recording is: seconds since its start, what was recorded, what is missing."""
-
-    seconds: float
-    subbufs: int
-    records: int
-    bytes: int
-    lost: dict[str, Count]
-    channels: int = 1
-    stalled: str | None = None
-    """Why nothing is consumed at the moment; None: all is well."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When a recording ends by itself: the first that is reached. None: no such limit."""
-
-    seconds: float | None = None
-    bytes: int | None = None
-    records: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What `record` does besides; see there."""
-
-    files: FileOptions = field(default_factory=FileOptions)
-    rotation: Rotation = field(default_factory=Rotation)
-    limits: Limits = field(default_factory=Limits)
-    flush_every: float | None = None
-    until_empty: bool = False
-    watch: bool = False
-    append: bool = False
-    sync: bool = False
-
-    def check(self) -> None:
-        """Raises GeometryError, WrongType, Unsupported (no zstd)."""
-        _positive("flush_every", self.flush_every)
-        for name in ("size", "seconds", "subbufs", "keep"):
-            _positive(f"rotation.{name}", getattr(self.rotation, name))
-        for name in ("seconds", "bytes", "records"):
-            _positive(f"limits.{name}", getattr(self.limits, name))
-        if self.files.compression not in (None, "zstd"):
-            raise GeometryError(f"compression is {self.files.compression!r}: 'zstd' or None")
-        if self.files.compression is not None:
-            compressor(self.files.level)
-
-
-def _positive(name: str, value: object) -> None:
-    if value is None:
-        return
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise WrongType(f"{name} must be a number or None, not {type(value).__name__}")
-    if not value > 0:
-        raise GeometryError(f"{name} is {value}: it must be more than 0, or None")
 
 
 class Recordings(Sequence[Recording]):
@@ -134,7 +75,7 @@ class Recorder:
         name: str | None = None,
         options: Options | None = None,
         progress: Callable[[Progress], None] | None = None,
-        notice: Callable[[str], None] | None = None,
+        notice: Callable[[Notice], None] | None = None,
     ) -> None:
         if (directory is None) == (sink is None):
             raise WrongType("record wants a directory or a sink, and not both")
@@ -187,7 +128,7 @@ class Recorder:
         self._active.append(segment)
         segment.look()
         if claimed is not None and claimed.resumed is not None:
-            self._notice(f"{channel.name}: going on with {claimed.place.path}")
+            self._tell(f"{channel.name}: going on with {claimed.place.path}")
 
     def _take_back(self, found: list[tuple[Channel, bool]]) -> None:
         for segment in self._active:
@@ -263,11 +204,10 @@ class Recorder:
             try:
                 moved, held = segment.round()
             except RecordingFailed as error:
-                if segment.stall(error, monotonic() + RETRY):
-                    self._notice(f"{segment.channel.name}: {error}: not consuming until it can be")
+                self._stall(segment, error)
                 continue
             if segment.go_on():
-                self._notice(f"{segment.channel.name}: can be written again: going on")
+                self._tell(f"{segment.channel.name}: can be written again: going on", trouble=True)
             total, busy = total + moved, busy or held
         return total, busy
 
@@ -290,8 +230,15 @@ class Recorder:
         try:
             act()
         except RecordingFailed as error:
-            if segment.stall(error, monotonic() + RETRY):
-                self._notice(f"{segment.channel.name}: {error}: not consuming until it can be")
+            self._stall(segment, error)
+
+    def _stall(self, segment: Segment, error: RecordingFailed) -> None:
+        if segment.stall(error, monotonic() + RETRY):
+            name = segment.channel.name
+            self._tell(f"{name}: {error}: not consuming until it can be", trouble=True)
+
+    def _tell(self, text: str, trouble: bool = False) -> None:
+        self._notice(Notice(text, trouble))
 
     def _limit_reached(self) -> bool:
         limits = self._options.limits
@@ -316,21 +263,21 @@ class Recorder:
             if identity != segment.identity and not segment.told_removed:
                 segment.told_removed = True
                 segment.note("removed", "the channel's files are gone or another's")
-                self._notice(f"{channel.name}: was removed; recording what is left of it")
+                self._tell(f"{channel.name}: was removed; recording what is left of it")
         self._take_up(self._sources.fresh(active, patterns=self._options.watch))
 
     def _take_up(self, channels: list[Channel]) -> None:
         for channel in channels:
             try:
                 self._begin(channel, True, True)
-                self._notice(f"{channel.name}: recording it, too")
+                self._tell(f"{channel.name}: recording it, too")
             except (RecordingFailed, RecordingExists) as error:
-                self._notice(f"{channel.name}: {error}: not recorded")
+                self._tell(f"{channel.name}: {error}: not recorded", trouble=True)
                 if all(segment.channel is not channel for segment in self._active):
                     channel.detach()
         for name, why in self._sources.skipped.items():
             if why:
-                self._notice(f"{name}: {why}: not recorded")
+                self._tell(f"{name}: {why}: not recorded", trouble=True)
                 self._sources.skipped[name] = ""
 
     def _end_finalized(self) -> None:
@@ -402,7 +349,7 @@ def record(
     stop: Callable[[], bool] | None = None,
     options: Options | None = None,
     progress: Callable[[Progress], None] | None = None,
-    notice: Callable[[str], None] | None = None,
+    notice: Callable[[Notice], None] | None = None,
 ) -> Recordings:
     """Drain every buffer of channels into files of a directory (or into sinks), until told to stop.
 
@@ -416,8 +363,8 @@ def record(
     It also ends when all channels are finalized, or as options say. Then what is in unfinished
     sub-buffers is recorded too; what is written from that moment on stays in the channel.
     options: rotation, limits, checksums, compression and the like, see `Options`.
-    progress: called about every 0.1 s. notice: called with a sentence when something happens that
-    people should know: the disk is full, there is room again, a channel came or went.
+    progress: called about every 0.1 s. notice: called with a sentence (a str) when something
+    happens that people should know: the disk is full, there is room again, a channel came or went.
 
     While the output cannot be written nothing is consumed; it goes on when there is room. Returns
     the recordings. Raises RecordingExists (nothing touched), RecordingFailed (the output could not
@@ -440,9 +387,6 @@ def record(
 
 __all__ = [
     "TICK",
-    "Limits",
-    "Options",
-    "Progress",
     "Recorder",
     "Recordings",
     "record",

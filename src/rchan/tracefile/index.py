@@ -1,6 +1,6 @@
 """The index of a recorded stream: 64 bytes, then one entry of 176 bytes for each sub-buffer.
 
-docs/recording-format.md describes it; core/stream.h writes the same entries.
+docs/reference/recording-format.md describes it; core/stream.h writes the same entries.
 """
 
 from collections.abc import Iterator, Sequence

@@ -213,11 +213,13 @@ class Recording:
 
     def to_json(self) -> str:
         """The manifest's text."""
+        return dumps(self._values(), indent=1) + "\n"
+
+    def _values(self) -> dict[str, Any]:
         values = asdict(self)
         del values["directory"]  # a recording may be moved
         values["buffers"] = [_buffer_values(buffer) for buffer in self.buffers]
-        whole = {"format": FORMAT, "version": VERSION, **values, "total": self._total()}
-        return dumps(whole, indent=1) + "\n"
+        return {"format": FORMAT, "version": VERSION, **values, "total": self._total()}
 
     def _total(self) -> dict[str, Any]:
         return {
@@ -294,7 +296,7 @@ def _checked(recording: Recording) -> Recording:
         name = file.file
         if name in ("", "..") or "\0" in name or Path(name).name != name:
             raise ValueError(f"{name!r} is not the name of a file beside the manifest")
-    recording.to_json()
+    dumps(recording._values())
     recording.summary()
     return recording
 
