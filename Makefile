@@ -26,7 +26,9 @@ help:
 	@echo "make asan-python ubsan-python   the Python tests with an extension built under a sanitizer"
 	@echo "make lint      ruff, mypy, stubtest, clang-format, -Werror builds, docs"
 	@echo "make format    ruff format and clang-format, in place"
-	@echo "make bench     the numbers"
+	@echo "make bench     the numbers, in ten minutes; make bench-full: in an hour"
+	@echo "make bench-docs plots   tables and pictures of the documents, made of benchmarks/results"
+	@echo "make regression BASE=COMMIT   instructions of the write path, here and there (valgrind)"
 	@echo "make docs      the documentation as a site, in build/site"
 	@echo "make help-docs man picture   docs/cli and build/man, made of the help; the picture of rchan top"
 	@echo "make abi       the layout of the shared memory: picture and tables in docs, of core/layout.h"
@@ -58,41 +60,64 @@ $(REQUIREMENTS)-%: pyproject.toml tools/requirements
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 $(BUILD_TOOLS): $(REQUIREMENTS)-build tools/make-venv
-	tools/make-venv $(PYTHON) $(VENV)
-	$(PIP) install --quiet --requirement $<
-	touch $@
+	@echo "== $(VENV), with what it takes to build"
+	@tools/make-venv $(PYTHON) $(VENV)
+	@$(PIP) install --quiet --requirement $<
+	@touch $@
 
 $(TOOLS): $(REQUIREMENTS)-test-dev $(BUILD_TOOLS)
-	$(PIP) install --quiet --requirement $<
-	touch $@
+	@echo "== what it takes to test and lint"
+	@$(PIP) install --quiet --requirement $<
+	@touch $@
 
 # One wheel for all interpreters; meson builds only what has changed.
 $(WHEEL): $(BUILD_TOOLS) $(SOURCES)
-	rm -rf $(WHEELS)
-	$(IN_VENV) $(PIP) wheel --quiet --no-build-isolation --no-deps --wheel-dir $(WHEELS) \
+	@echo "== build"
+	@rm -rf $(WHEELS)
+	@$(IN_VENV) $(PIP) wheel --quiet --no-build-isolation --no-deps --wheel-dir $(WHEELS) \
 		--config-settings=build-dir=build/wheel .
-	touch $@
+	@touch $@
 
 $(INSTALLED): $(WHEEL)
-	$(PIP) install --quiet --force-reinstall --no-deps $(WHEELS)/rchan-*.whl
-	touch $@
+	@echo "== install into $(VENV)"
+	@$(PIP) install --quiet --force-reinstall --no-deps $(WHEELS)/rchan-*.whl
+	@touch $@
 
 # What is released: an sdist of the last commit, and a wheel that is built of the sdist. Looked at as a
 # user would: installed alone into a venv of its own.
 .PHONY: dist
 dist: $(TOOLS)
-	rm -rf dist
-	$(IN_VENV) $(BIN)/python -m build --no-isolation --outdir dist .
-	tools/check-dist dist
+	@rm -rf dist
+	@mkdir -p build
+	@echo "== sdist, and a wheel of it"
+	@$(IN_VENV) $(BIN)/python -m build --no-isolation --skip-dependency-check --outdir dist . \
+		>build/dist.log 2>&1 || { tail -n 40 build/dist.log >&2; exit 1; }
+	@tools/check-dist dist
 
 # ---- run ----
 
-.PHONY: demo bench
+.PHONY: demo bench bench-full bench-docs plots regression
 demo: $(INSTALLED)
-	$(BIN)/python demo/tokenize_stdlib.py
+	@$(BIN)/python demo/tokenize_stdlib.py
 
+# RESULTS=benchmarks/results: on the reference machine, for the documents.
+RESULTS ?= build/bench
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py --results $(RESULTS)
+
+bench-full: $(INSTALLED)
+	$(BIN)/python benchmarks/run.py --full --results $(RESULTS)
+
+bench-docs: $(TOOLS)
+	$(BIN)/python benchmarks/tables.py
+
+plots: $(TOOLS)
+	$(BIN)/python tools/requirements plot | $(PIP) install --quiet --requirement /dev/stdin
+	$(BIN)/python benchmarks/plots.py
+
+BASE ?= HEAD
+regression: $(TOOLS)
+	$(BIN)/python benchmarks/regression.py --base $(BASE)
 
 # ---- documents ----
 
@@ -166,7 +191,7 @@ tsan: $(BUILD_TOOLS)
 
 # The Python tests with an extension under a sanitizer; the preloaded library has to come before Python.
 PYTHON_TESTS := tests/python
-PYTHON_SHORT := $(addprefix tests/python/test_,bad_input.py binding.py binding_errors.py file.py \
+PYTHON_SHORT := $(addprefix tests/python/test_,bad_input.py binding.py binding_errors.py file.py mount_polls.py \
 	snapshot.py tap.py)
 
 # (The sanitizer keeps freed memory for a while: what a test measures of it says nothing there.)

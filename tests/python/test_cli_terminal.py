@@ -66,6 +66,12 @@ def test_progress_is_for_terminals(tmp_path: Path) -> None:
         assert summary.startswith("rchan: ")
 
 
+def test_nothing_there_is_said_to_people(channels: Path) -> None:
+    assert on_a_terminal(["ls"]) == f"rchan: no channels in {channels}\r\n"
+    piped = subprocess.run([*RCHAN, "ls"], capture_output=True, text=True, check=True)
+    assert piped.stdout + piped.stderr == ""
+
+
 @pytest.mark.parametrize("command", ["cat", "tail"])
 def test_events_are_not_poured_onto_a_terminal(command: str) -> None:
     with rchan.Tracer("app", n_buffers=1) as trace:

@@ -321,8 +321,8 @@ def test_memory_is_constant(app: rchan.Channel, tmp_path: Path) -> None:
 
     def stop() -> bool:
         number = next(numbers)
-        for _ in range(4096):
-            app.write(b"%07d\n" % number, cpu=0)
+        for _ in range(64):  # eight sub-buffers
+            app.write(b"%0511d\n" % number, cpu=0)
         if number in (40, 400):
             sizes.append(resident())
         return number == 400

@@ -16,9 +16,11 @@ from rchan.cli.screen import (
     name_text,
     paint,
     print_json,
+    say,
     size_text,
     table_lines,
 )
+from rchan.names import directory
 
 _ABOUT: Final = """\
 List the channels of a directory: geometry, how full they are with what is
@@ -76,6 +78,8 @@ def run(options: Namespace) -> int:
         print_json([_as_dict(look, *rates[look.name]) for look in found])
     elif found:
         _print_table(found, {name: rate for name, (rate, _) in rates.items()}, options.rates)
+    elif sys.stderr.isatty():  # a script wants silence, a person wonders
+        say(f"rchan: no channels in {directory(options.parent)}", sys.stderr)
     return exits.OK
 
 
