@@ -130,7 +130,7 @@ def structlog(processors: list[Any], factory: Any, loops: int) -> Iterator[Timer
 
 def structlog_json(path: Path, loops: int) -> Any:
     module = rivals.load("structlog")
-    dumps = importlib.import_module("orjson").dumps
+    dumps = rivals.load("orjson").dumps
     stamp = module.processors.TimeStamper(fmt="iso")
     writer = module.BytesLogger(path.open("wb"))  # flushes each line
     return structlog([stamp, module.processors.JSONRenderer(serializer=dumps)], writer, loops)
