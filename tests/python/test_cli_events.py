@@ -104,7 +104,7 @@ def test_what_is_not_there(channels, capsys, tmp_path):
     assert run(capsys, str(tmp_path))[0] == exits.NOT_FOUND
     rchan.create("plain", n_buffers=1).detach()
     status, _, errors = run(capsys, "plain")
-    assert status == exits.FAILURE
+    assert status == exits.USAGE
     assert "plain records" in errors
     rchan.remove("plain")
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from event_decoder import snapshot
-from event_values import EVERY, READ, VALUES
+from event_values import EVERY, READ, VALUES, Colour
 from forking import forked
 
 import rchan
@@ -62,6 +62,49 @@ def test_times_are_those_of_the_clock(trace):
     reading = events.read(trace.channel)
     (stamp,) = [event.stamp for event in snapshot(trace.channel)]
     assert [event.time_ns for event in reading] == [reading.clock.realtime_ns(stamp)]
+
+
+def shop(trace):
+    """A table of 100 rows, with strings and an enum."""
+    event = trace.event("request", user=rchan.u64, path=str, state=Colour, parts=rchan.array(int))
+    for number in range(100):
+        assert event(number, f"/{number}", Colour.RED, [number, 1])
+    return events.read(trace.channel).tables()["request"]
+
+
+def test_the_arrow_c_stream(trace):
+    """What every library of data frames takes, without pyarrow: through Arrow's C interface."""
+    pyarrow = pytest.importorskip("pyarrow")
+    table = shop(trace)
+    capsule = table.__arrow_c_stream__()
+    assert "arrow_array_stream" in repr(capsule)
+    again = pyarrow.RecordBatchReader._import_from_c_capsule(capsule).read_all()
+    assert again.equals(table)
+
+
+def test_pandas(trace):
+    pytest.importorskip("pandas")
+    frame = shop(trace).to_pandas()
+    assert list(frame["user"]) == list(range(100))
+    assert frame["path"][7] == "/7"
+    assert str(frame["time"].dt.tz) == "UTC"
+    assert list(frame["state"].unique()) == ["RED"]
+
+
+def test_polars(trace):
+    polars = pytest.importorskip("polars")
+    frame = polars.from_arrow(shop(trace))
+    assert frame["user"].sum() == 4950
+    assert frame.filter(polars.col("path") == "/7")["parts"].to_list() == [[7, 1]]
+    assert polars.DataFrame(shop(trace)).shape == (200, 8)  # by the C interface
+
+
+def test_duckdb(trace):
+    duckdb = pytest.importorskip("duckdb")
+    requests = shop(trace)
+    asked = 'select sum("user"), max(len(parts)), count(distinct state) from requests'
+    assert duckdb.sql(asked).fetchall() == [(4950, 2, 1)]
+    assert requests.num_rows == 100
 
 
 def test_columns_that_have_our_names(trace):
@@ -218,6 +261,8 @@ def test_what_is_no_source(trace, tmp_path):
         ('"version":1', '"version":9', "version 9"),
         ('"frequency": ', '"frequency": -', "stamps a second"),
         ("/* rchan", "/* other", "not written by rchan"),
+        ('"clock": "', '"clock": "x', "there is no clock"),
+        ("byte_order = le", "byte_order = be", "other byte order"),
     ],
 )
 def test_damaged_metadata(trace, tmp_path, before, after, match):
@@ -228,7 +273,8 @@ def test_damaged_metadata(trace, tmp_path, before, after, match):
     if match is None:
         assert len(list(events.read(directory))) == 1
         return
-    with pytest.raises(rchan.CorruptChannel, match=match):
+    error = rchan.IncompatibleChannel if "order" in match else rchan.CorruptChannel
+    with pytest.raises(error, match=match):
         events.read(directory)
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import rchan
 from rchan.clients import message
+from rchan.clients.quick import _stock as stock_log
 from rchan.clients.records import QuickRecord
 from rchan.clients.template import escaped, fill_in, split, unescaped
 from rchan.export import text
@@ -234,6 +235,80 @@ def test_a_logger_that_somebody_has_changed_makes_records(handler, log, monkeypa
     log.info("seen")
     assert seen == ["seen"]
     assert lines(handler) == ["before", "before", "seen"]
+
+
+def all_ways(log):
+    """A record by each way to log; the second of a place is quicker than the first."""
+
+    def own_level():
+        log._log(25, "a level of %s", ("our own",))
+
+    def deep():
+        log.info("deep %s", 1, stacklevel=2)
+
+    for _ in range(2):
+        log.info("plain")
+        log.warning("with %s and %d", "arguments", 5)
+        log.info("%(a)s", {"a": 1})
+        log.log(35, "a number of a level")
+        own_level()
+        deep()
+        log.error("extra", extra={"user": 5})
+        log.info(ValueError("no str"))
+        try:
+            raise KeyError("x")
+        except KeyError:
+            log.exception("failed")
+
+
+class Keeping(logging.Handler):
+    """Keeps what it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = []
+
+    def emit(self, record):
+        self.kept.append(record)
+
+
+def test_others_see_the_records_that_logging_makes(channels):
+    """Made by our shorter way they have the same attributes, to the line of the program."""
+    log, kept = logging.Logger("app.same", 10), {}
+    for quick in (False, True):
+        others = log.handlers = [Keeping()]
+        if quick:
+            log.addHandler(rchan.LogHandler("app"))
+        before = logging.getLogRecordFactory(), logging.Logger._log
+        try:
+            if not quick:
+                logging.setLogRecordFactory(logging.LogRecord)
+                logging.Logger._log = stock_log
+            all_ways(log)
+        finally:
+            logging.setLogRecordFactory(before[0])
+            logging.Logger._log = before[1]
+        kept[quick] = others[0].kept
+    log.handlers[1].close()
+    clocks = {"created", "msecs", "relativeCreated", "exc_info", "exc_text"}
+    assert len(kept[True]) == len(kept[False]) == 18
+    for mine, stock in zip(kept[True], kept[False], strict=True):
+        assert mine.getMessage() == stock.getMessage()
+        for name in stock.__dict__.keys() - clocks - {"msg"}:
+            assert mine.__dict__[name] == stock.__dict__[name], (stock, name)
+
+
+@pytest.mark.parametrize("name", ["handle", "makeRecord", "findCaller"])
+def test_a_logger_with_a_method_of_its_own(handler, log, monkeypatch, name):
+    """As mocks have it: in the logger itself."""
+    calls = []
+    stock = getattr(log, name)
+    own = lambda *args, **given: calls.append(name) or stock(*args, **given)  # noqa: E731
+    log.info("before")
+    monkeypatch.setattr(log, name, own, raising=False)
+    log.info("seen")
+    assert calls == [name]
+    assert lines(handler) == ["before", "seen"]
 
 
 def test_quick_records_are_like_any_other():

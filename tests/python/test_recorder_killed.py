@@ -118,3 +118,35 @@ def test_a_ring_of_files_killed(app: rchan.Channel, output: Path) -> None:
         app.reset()
         if not killed:
             break
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_events_killed(four_cpus: None, output: Path, rotated: bool) -> None:
+    """A recording of events is a trace at every stop, and in the end tells of all that was lost."""
+    options = Options(rotation=Rotation(subbufs=2 if rotated else None))
+    for stop in itertools.count(1, 1 if EVERY else 23):
+        directory = output / str(stop)
+        with rchan.Tracer("app", subbuf_size=256, n_subbufs=4, n_buffers=1) as trace:
+            event = trace.event("event", n=rchan.u32)
+            written = [n for n in range(40) if event(n)]  # more than there is room for
+            killed = killed_at(stop, recorder(directory, options))
+            if (directory / "app" / "metadata").exists():
+                found, report = read(directory)
+                assert found == written[: len(found)], f"killed at stop {stop}"
+                assert not report.damage.keys() - {"truncated", "short", "size"}
+            written += [n for n in range(100, 102) if event(n)]
+            again = Options(rotation=options.rotation, append=True)
+            done = record_one("app", directory, stop=at_once, options=again)
+        rchan.remove("app")
+        found, report = read(directory)
+        assert (found, report.damage) == (written, {}), f"killed at stop {stop}"
+        assert report.discarded_events == done.lost["full"].records > 0
+        assert tracefile.verify(directory)[0].problems == (), f"killed at stop {stop}"
+        shutil.rmtree(directory)
+        if not killed:
+            break
+
+
+def read(directory: Path) -> tuple[list[int], rchan.events.Report]:
+    with rchan.events.read(directory) as reading:
+        return [event.fields["n"] for event in reading], reading.report

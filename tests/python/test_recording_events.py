@@ -303,6 +303,8 @@ def test_what_a_program_lost_is_said_by_babeltrace2(channels, tmp_path):
     )
     lines, said = babeltrace2(tmp_path / "out")
     logged = [line for line in lines if " log:app:" in line]
-    assert discarded(said) == 5001 - len(logged) > 4000
+    more = discarded(said) - (5001 - len(logged))  # garbage collections at that time
+    assert 0 <= more < 20
+    assert discarded(said) > 4000
     assert f"{discarded(said):,} were dropped: give a larger --size" in done.stderr
     assert Path(tmp_path / "out").is_dir()

@@ -68,6 +68,32 @@ def test_whatever_is_logged(processor):
     assert len(found) == 4
 
 
+def test_a_repr_that_logs(processor):
+    """It is not asked again inside of itself."""
+    log = log_of(processor)
+
+    class Logging:
+        def __repr__(self):
+            log.info("asked", thing=self)
+            return "Logging"
+
+    for _ in range(2):
+        log.info("outer", thing=Logging())
+    found = [(fields["event"], fields["thing_repr"]) for _, fields in events(processor)]
+    assert [event for event, _ in found] == ["asked", "outer"] * 2
+    assert found[1][1] == found[3][1] == "Logging"
+    assert "Logging object at" in found[0][1]
+
+
+def test_texts_that_are_too_long_or_odd(channels):
+    processor = Processor("app", n_buffers=1, last=True, limit=100)
+    log_of(processor).info("long", a="x" * 1000, b="nul\0 and \udc80", c=["y" * 1000])
+    ((_, fields),) = events(processor)
+    assert fields["a"].endswith("…[+916]")
+    assert fields["b"] == "nul\\x00 and \\udc80"
+    assert len(fields["c_repr"].encode()) <= 100
+
+
 @pytest.fixture
 def unconfigured():
     yield

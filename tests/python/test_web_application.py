@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from event_decoder import babeltrace2
 
+from rchan import events, tracefile
+
 pytest.importorskip("gunicorn")
 pytest.importorskip("flask")
 
@@ -85,6 +87,13 @@ def test_all_that_was_acknowledged_is_in_the_trace(tmp_path):
     lines, losses = babeltrace2(tmp_path / "trace")
     assert losses == ""
     assert f"rchan: {len(lines)} events in " in said.replace(",", "")
+    (checked,) = tracefile.verify(tmp_path / "trace")
+    assert (checked.state, checked.damaged, checked.records) == ("complete", False, len(lines))
+    with events.read(tmp_path / "trace") as reading:
+        assert sum(event.name == "request" for event in reading) == sum(
+            " request: " in line for line in lines
+        )
+    assert reading.report.lines() == []
     answered = Counter(answer["number"] for answer in answers)
     assert all(answer["stored"] for answer in answers)
     requests = [line for line in lines if " request: " in line]

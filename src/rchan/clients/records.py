@@ -76,10 +76,15 @@ class QuickRecord(logging.LogRecord):
         sinfo: str | None = None,
         **kwargs: Any,
     ) -> None:
-        now = time.time()
         found = PLACES.get((pathname, lineno, level, name, func))
         if found is None:
             found = place(pathname, lineno, level, name, func)
+        self._fill(found, msg, args, exc_info, sinfo)
+
+    def _fill(
+        self, found: Place, msg: object, args: Any, exc_info: Any = None, sinfo: str | None = None
+    ) -> None:
+        now = time.time()
         self.place = found
         own = found.attributes.copy()
         if args and len(args) == 1 and isinstance(args[0], Mapping) and args[0]:
@@ -88,7 +93,7 @@ class QuickRecord(logging.LogRecord):
         own["args"] = args
         own["exc_info"] = exc_info
         own["stack_info"] = sinfo
-        own["levelname"] = logging.getLevelName(level)
+        own["levelname"] = logging.getLevelName(found.level)
         own["created"] = now
         own["msecs"] = int((now - int(now)) * 1000) + 0.0
         own["relativeCreated"] = (now - _BEGIN) * 1000
@@ -103,6 +108,13 @@ class QuickRecord(logging.LogRecord):
         if _TASKS:
             own["taskName"] = _task_name()
         self.__dict__ = own
+
+
+def record_at(found: Place, msg: object, args: Any) -> QuickRecord:
+    """A record of this place."""
+    record = QuickRecord.__new__(QuickRecord)
+    record._fill(found, msg, args)
+    return record
 
 
 def _process_name() -> str | None:

@@ -171,7 +171,8 @@ def read(
 
     Returns an `EventReader`: iterate, or ask for `tables()`. Raises ChannelNotFound (no directory,
     or no metadata in it), CorruptChannel (the metadata is damaged, or of another version),
-    WrongChannel (plain records), WrongType, OSError.
+    IncompatibleChannel (of a machine of the other byte order), WrongChannel (plain records),
+    WrongType, OSError.
     """
     if isinstance(source, str | PathLike) and not follow:
         paths = trace_directories(Path(source))

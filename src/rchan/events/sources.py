@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from rchan import _core
 from rchan.channel import Channel
-from rchan.errors import ChannelNotFound, CorruptChannel, WrongChannel, WrongType
+from rchan.errors import (
+    ChannelNotFound,
+    CorruptChannel,
+    IncompatibleChannel,
+    WrongChannel,
+    WrongType,
+)
 from rchan.events import tsdl
 from rchan.events.clock import Clock
 from rchan.events.schema import Schemas
@@ -172,6 +178,8 @@ def _metadata_of(path: Path) -> tuple[Schemas, Clock]:
         raise CorruptChannel(f"the metadata of {str(path)!r} is damaged: {error}") from error
     try:
         return tsdl.from_text(text)
+    except IncompatibleChannel as error:
+        raise IncompatibleChannel(f"{str(path)!r}: {error}") from error
     except CorruptChannel as error:
         raise CorruptChannel(f"{str(path)!r}: {error}") from error
 

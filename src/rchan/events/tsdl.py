@@ -7,7 +7,7 @@ from sys import byteorder
 from typing import Any, Final
 from uuid import UUID
 
-from rchan.errors import CorruptChannel
+from rchan.errors import CorruptChannel, IncompatibleChannel
 from rchan.events.clock import Anchor, Clock
 from rchan.events.schema import EventSchema, Schemas
 from rchan.events.types import FieldType
@@ -16,6 +16,8 @@ MAGIC_LINE: Final = "/* CTF 1.8 */"
 NAME: Final = "metadata"
 """The metadata file's name in a trace directory."""
 _NS: Final = 1_000_000_000
+_ORDER: Final = {"little": "le", "big": "be"}[byteorder]
+_BYTE_ORDER: Final = re.compile(r"^\tbyte_order = (le|be);$", re.MULTILINE)
 _OURS: Final = re.compile(r"^/\* rchan (.*) \*/$", re.MULTILINE)
 
 _INTEGERS: Final = [f"{sign}{bits}" for sign in "ui" for bits in (8, 16, 32, 64)]
@@ -142,7 +144,7 @@ def to_text(schemas: Schemas, clock: Clock, name: str = "") -> str:
     seconds, ns = divmod(clock.offset_ns, _NS)
     head = _TRACE.format(
         uuid=clock.uuid,
-        order={"little": "le", "big": "be"}[byteorder],
+        order=_ORDER,
         host=quoted(socket.gethostname()),
         name=quoted(name),
         kind=clock.kind,
@@ -160,10 +162,19 @@ def to_text(schemas: Schemas, clock: Clock, name: str = "") -> str:
 
 
 def from_text(text: str) -> tuple[Schemas, Clock]:
-    """What `to_text` was given, out of the comments. Raises CorruptChannel: they are not there."""
+    """What `to_text` was given, out of the comments.
+
+    Raises CorruptChannel: they are not there; IncompatibleChannel: of another byte order.
+    """
     lines = _OURS.findall(text)
     if len(lines) < 2:
         raise CorruptChannel("the metadata of this trace was not written by rchan, or is cut off")
+    order = _BYTE_ORDER.search(text)
+    if order is not None and order[1] != _ORDER:
+        raise IncompatibleChannel(
+            f"this trace was written by a machine of the other byte order ({order[1]}): read it "
+            "with babeltrace2, or on such a machine"
+        )
     try:
         clock = _clock_from_json(json.loads(lines[0]))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
