@@ -26,7 +26,9 @@ help:
 	@echo "make asan-python ubsan-python   the Python tests with an extension built under a sanitizer"
 	@echo "make lint      ruff, mypy, stubtest, clang-format, -Werror builds, docs"
 	@echo "make format    ruff format and clang-format, in place"
-	@echo "make bench     the numbers"
+	@echo "make bench     the numbers, in ten minutes; make bench-full: in an hour"
+	@echo "make bench-docs plots   tables and pictures of the documents, made of benchmarks/results"
+	@echo "make regression BASE=COMMIT   instructions of the write path, here and there (valgrind)"
 	@echo "make docs      the documentation as a site, in build/site"
 	@echo "make help-docs man picture   docs/cli and build/man, made of the help; the picture of rchan top"
 	@echo "make abi       the layout of the shared memory: picture and tables in docs, of core/layout.h"
@@ -94,12 +96,28 @@ dist: $(TOOLS)
 
 # ---- run ----
 
-.PHONY: demo bench
+.PHONY: demo bench bench-full bench-docs plots regression
 demo: $(INSTALLED)
 	@$(BIN)/python demo/tokenize_stdlib.py
 
+# RESULTS=benchmarks/results: on the reference machine, for the documents.
+RESULTS ?= build/bench
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py --results $(RESULTS)
+
+bench-full: $(INSTALLED)
+	$(BIN)/python benchmarks/run.py --full --results $(RESULTS)
+
+bench-docs: $(TOOLS)
+	$(BIN)/python benchmarks/tables.py
+
+plots: $(TOOLS)
+	$(BIN)/python tools/requirements plot | $(PIP) install --quiet --requirement /dev/stdin
+	$(BIN)/python benchmarks/plots.py
+
+BASE ?= HEAD
+regression: $(TOOLS)
+	$(BIN)/python benchmarks/regression.py --base $(BASE)
 
 # ---- documents ----
 
@@ -173,7 +191,7 @@ tsan: $(BUILD_TOOLS)
 
 # The Python tests with an extension under a sanitizer; the preloaded library has to come before Python.
 PYTHON_TESTS := tests/python
-PYTHON_SHORT := $(addprefix tests/python/test_,bad_input.py binding.py binding_errors.py file.py \
+PYTHON_SHORT := $(addprefix tests/python/test_,bad_input.py binding.py binding_errors.py file.py mount_polls.py \
 	snapshot.py tap.py)
 
 # (The sanitizer keeps freed memory for a while: what a test measures of it says nothing there.)

@@ -5,7 +5,6 @@ python benchmarks/cli.py [--rounds 15] [--json FILE]
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 import pty
@@ -20,10 +19,9 @@ from itertools import repeat
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import environment
 import rchan
-from ratios import Result, Timer, compare, summary, table
-from verdict import conclude
+from ratios import Result, Timer, compare, summary
+from report import Report
 
 RECORD = b"x" * 64
 WRITES = 8_000_000  # in a round: long enough for several looks
@@ -113,17 +111,15 @@ def watching(rounds: int) -> Result:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    given = parser.parse_args()
-    environment.show()
+    report = Report("cli", __doc__)
+    parser = report.parser(rounds=15)
+    given = report.begin(parser)
     with tempfile.TemporaryDirectory(prefix="rchan-", dir="/dev/shm") as where:
         os.environ["RCHAN_DIR"] = where
-        found = {"start": starting(given.rounds), "watching": [watching(given.rounds)]}
-    table("A command, from start to end", "python -c pass", found["start"], "ms")
-    table("A write of 64 bytes, CPU time", "rchan top is stopped", found["watching"])
-    return conclude(found, given.json)
+        report.add("A command, from start to end", "python -c pass", starting(given.rounds), "ms")
+        beside = [watching(given.rounds)]
+        report.add("A write of 64 bytes, CPU time", "rchan top is stopped", beside)
+    return report.conclude()
 
 
 if __name__ == "__main__":

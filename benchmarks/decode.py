@@ -5,7 +5,6 @@ Both in CPU time, of all threads, user and system: neither waits for anything bu
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import shutil
@@ -15,11 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import environment
 import rchan
-from ratios import Result, summary, table
+from ratios import Result, summary
 from rchan.events import ctf, read
-from verdict import conclude
+from report import Report
 
 BAR = 1 / 5  # of the time of `babeltrace2 -o dummy`
 
@@ -74,10 +72,10 @@ def rows(directory: Path, events: int) -> float:
     return (time.process_time_ns() - start) / events
 
 
-def measure(directory: Path, events: int, rounds: int) -> list[Result]:
+def measure(report: Report, directory: Path, events: int, rounds: int) -> list[Result]:
     program = shutil.which("babeltrace2")
     if program is None:
-        print("babeltrace2 is not installed: nothing to compare with, nothing is measured")
+        report.lacks("babeltrace2", "not installed: nothing to compare with, nothing is measured")
         return []
     ours(directory, events)  # imports pyarrow
     columns, objects = [], []
@@ -93,18 +91,19 @@ def measure(directory: Path, events: int, rounds: int) -> list[Result]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    report = Report("decode", __doc__)
+    parser = report.parser(rounds=7)
     parser.add_argument("--events", type=int, default=400_000)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    environment.show()
+    options = report.begin(parser)
     with tempfile.TemporaryDirectory(prefix="rchan-bench-") as scratch:
         directory = write_trace(Path(scratch) / "trace", options.events)
-        found = measure(directory, options.events, options.rounds)
-    title = f"decoding {options.events:,} events"
-    table(title, "CPU time of babeltrace2 -o dummy, without its start", found)
-    return conclude({title: found}, options.json)
+        found = measure(report, directory, options.events, options.rounds)
+    report.add(
+        f"Decoding {options.events:,} events, CPU time of each",
+        "babeltrace2 -o dummy, without its start",
+        found,
+    )
+    return report.conclude()
 
 
 if __name__ == "__main__":

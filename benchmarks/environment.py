@@ -48,7 +48,7 @@ def describe() -> dict[str, str]:
     }
 
 
-def show() -> None:
-    for name, value in describe().items():
+def show(described: dict[str, str]) -> None:
+    for name, value in described.items():
         print(f"  {name:10}{value}")
     print()

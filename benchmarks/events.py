@@ -3,28 +3,30 @@
     python benchmarks/events.py [--rounds 75] [--loops 5000] [--json FILE]
 
 The events have an int, a float and a string of 16 characters; time, CPU, process and thread are
-stamped. Many short rounds: few of them are disturbed.
+stamped. CPU time of the thread that writes; many short rounds: few of them are disturbed.
 
-Rivals: LTTng-UST from C (Debian: liblttng-ust-dev, lttng-tools), viztracer (PyPI)."""
+Rivals: LTTng-UST from C (Debian: liblttng-ust-dev, lttng-tools), viztracer and OpenTelemetry."""
 
 from __future__ import annotations
 
-import argparse
 import importlib
+import logging
 import sys
 import tempfile
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
-import environment
 import lttng
 import rchan
-from ratios import Result, Timer, compare, summary, table
-from verdict import conclude
+import rivals
+from ratios import Result, Timer, compare, summary
+from report import Report
+from rivals import Absent
 
 PATH = "/index/abcdefgh1"
 
@@ -57,13 +59,13 @@ def _instant(call: Callable[..., object], steps: repeat[None]) -> None:
 
 
 def timer(loop: Callable[..., None], subject: object, loops: int) -> Timer:
-    """ns per step. A copy of the code each: the interpreter specialises it for one callee only."""
+    """CPU ns per step. A copy of the code each: the interpreter specialises it for one callee."""
     own = types.FunctionType(loop.__code__.replace(), loop.__globals__)
 
     def once() -> float:
-        start = time.perf_counter_ns()
+        start = time.thread_time_ns()
         own(subject, repeat(None, loops))
-        return (time.perf_counter_ns() - start) / loops
+        return (time.thread_time_ns() - start) / loops
 
     once()
     return once
@@ -95,7 +97,7 @@ def spans(trace: rchan.Tracer, rounds: int, loops: int) -> list[Result]:
 
 @contextmanager
 def viztracer(loops: int) -> Iterator[Timer]:
-    tracer = importlib.import_module("viztracer").VizTracer(
+    tracer = rivals.load("viztracer").VizTracer(
         tracer_entries=2 * loops, verbose=0, max_stack_depth=0
     )
     instant = timer(_instant, tracer.log_instant, 1000)
@@ -105,9 +107,9 @@ def viztracer(loops: int) -> Iterator[Timer]:
         tracer.pause()  # no functions: only what is logged
         tracer.clear()
         tracer.start()
-        start = time.perf_counter_ns()
+        start = time.thread_time_ns()
         _instant(tracer.log_instant, repeat(None, loops // 10))
-        took = (time.perf_counter_ns() - start) / (loops // 10)
+        took = (time.thread_time_ns() - start) / (loops // 10)
         tracer.stop()
         return took
 
@@ -115,7 +117,45 @@ def viztracer(loops: int) -> Iterator[Timer]:
     yield once
 
 
-def rivals(trace: rchan.Tracer, rounds: int, loops: int, build: Path) -> list[Result]:
+def _otel_span(call: Callable[..., Any], steps: repeat[None]) -> None:
+    for _ in steps:
+        call("request", attributes={"user": 42, "seconds": 0.0031, "path": PATH}).end()
+
+
+@contextmanager
+def opentelemetry(report: Report, loops: int) -> Iterator[Timer]:
+    """Its spans go through a batch processor, as its documents say, to an exporter of nothing."""
+    rivals.load("opentelemetry.sdk")
+    trace = importlib.import_module("opentelemetry.sdk.trace")
+    export = importlib.import_module("opentelemetry.sdk.trace.export")
+    got = [0]
+
+    class Nowhere(export.SpanExporter):  # type: ignore[misc, name-defined]
+        def export(self, spans: Sequence[Any]) -> Any:
+            got[0] += len(spans)
+            return export.SpanExportResult.SUCCESS
+
+    provider = trace.TracerProvider()
+    provider.add_span_processor(export.BatchSpanProcessor(Nowhere()))
+    start, sent, few = provider.get_tracer("bench").start_span, [0], loops // 50
+
+    def once() -> float:
+        sent[0] += few
+        begin = time.thread_time_ns()
+        _otel_span(start, repeat(None, few))
+        return (time.thread_time_ns() - begin) / few
+
+    once()
+    logging.disable(logging.WARNING)  # it says so, once, when its queue is full
+    yield once
+    provider.shutdown()
+    logging.disable(logging.NOTSET)
+    report.note(f"OpenTelemetry: {sent[0]:,} spans, {sent[0] - got[0]:,} lost")
+
+
+def against_rivals(
+    report: Report, trace: rchan.Tracer, rounds: int, loops: int, build: Path
+) -> list[Result]:
     """Ours against each of theirs, in turn."""
     results: list[Result] = []
     own = timer(_three, request(trace), loops)
@@ -127,13 +167,14 @@ def rivals(trace: rchan.Tracer, rounds: int, loops: int, build: Path) -> list[Re
             None,
         ),
         "event / viztracer log_instant": (lambda: viztracer(loops), 0.5),
+        "event / OpenTelemetry span with attributes": (lambda: opentelemetry(report, loops), None),
     }
     for name, (make, bar) in named.items():
         with ExitStack() as stack:
             try:
                 rival: Timer = stack.enter_context(make())
-            except (lttng.Absent, ImportError) as error:
-                print(f"absent: {name.partition('/')[2].strip()}: {error}")
+            except Absent as error:
+                report.lacks(name.partition("/")[2].strip(), error)
                 continue
             pairs = [(rival(), own()) for _ in range(rounds)]
             results.append(summary(name, pairs, bar))
@@ -141,35 +182,25 @@ def rivals(trace: rchan.Tracer, rounds: int, loops: int, build: Path) -> list[Re
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument(
-        "--rounds", type=int, default=75, help="interleaved rounds (median of them)"
-    )
+    report = Report("events", __doc__)
+    parser = report.parser(rounds=75)
     parser.add_argument("--loops", type=int, default=5000, help="operations timed at a time")
-    parser.add_argument("--json", type=Path, help="write the results there, too")
-    options = parser.parse_args()
-    environment.show()
-    found: dict[str, list[Result]] = {}
+    options = report.begin(parser)
     with (
         tempfile.TemporaryDirectory(dir="/dev/shm") as parent,
         tempfile.TemporaryDirectory() as tmp,
         rchan.Tracer("events", parent, overwrite=True) as trace,
         rchan.Tracer("monotonic", parent, overwrite=True, clock="monotonic") as slow,
     ):
-        print(
-            f"  clock     {(trace.channel._clock[0] == 2 and 'CPU counter') or 'CLOCK_MONOTONIC'}\n"
-        )
+        counter = trace.channel._clock[0] == 2
+        report.note(f"Stamps are of {'the CPU counter' if counter else 'CLOCK_MONOTONIC'}")
         rounds, loops = options.rounds, options.loops
-        found["An event"] = one_process(trace, slow, rounds, loops)
-        table("An event", "len(b)", found["An event"])
-        found["A span"] = spans(trace, rounds, loops)
-        table("A span", "event, int, float, 16 characters", found["A span"])
-        found["Rivals"] = rivals(trace, rounds, loops, Path(tmp))
-        table("Rivals", "theirs", found["Rivals"])
+        report.add("An event", "len(b)", one_process(trace, slow, rounds, loops))
+        report.add("A span", "event, int, float, 16 characters", spans(trace, rounds, loops))
+        report.add("Rivals", "theirs", against_rivals(report, trace, rounds, loops, Path(tmp)))
         lost = trace.channel.stats().total
-        print(f"{lost.attempted.records:,} events, {lost.dropped.records:,} dropped")
-        print()
-    return conclude(found, options.json)
+        report.note(f"{lost.attempted.records:,} events, {lost.dropped.records:,} dropped")
+    return report.conclude()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ alone, and what each costs in CPU time: which of them is the limit, and how near
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
 import statistics
 import time
@@ -50,7 +51,8 @@ class Run:
 
 
 def _write(parent: str, cpu: int, seconds: float, waits: bool, results: SimpleQueue) -> None:
-    """waits: only where there is room; so nothing is dropped."""
+    """On that CPU. waits: only where there is room; so nothing is dropped."""
+    os.sched_setaffinity(0, {cpu})
     with rchan.open("full", parent) as channel:
         write, buffer = channel.write, channel.prepare_cpu(cpu)
         stored = tried = 0
@@ -60,16 +62,17 @@ def _write(parent: str, cpu: int, seconds: float, waits: bool, results: SimpleQu
                 time.sleep(0.0001)
                 continue
             for _ in range(BATCH):
-                stored += write(RECORD, cpu)
+                stored += write(RECORD)
             tried += BATCH
         results.put(Part(64 * stored, time.process_time() - before, 64 * tried))
 
 
 def _start(parent: str, seconds: float, waits: bool) -> tuple[list, SimpleQueue]:
     results = FORK.SimpleQueue()
+    cpus = sorted(os.sched_getaffinity(0))
     writers = [
-        FORK.Process(target=_write, args=(parent, cpu, seconds, waits, results))
-        for cpu in range(WRITERS)
+        FORK.Process(target=_write, args=(parent, cpus[n % len(cpus)], seconds, waits, results))
+        for n in range(WRITERS)
     ]
     for writer in writers:
         writer.start()
@@ -85,7 +88,7 @@ def _parts(writers: list, results: SimpleQueue) -> list[Part]:
 
 def writers_alone(parent: str, seconds: float) -> Run:
     """Into a channel that keeps the newest: nobody reads."""
-    with rchan.create("full", parent, SUBBUF, SUBBUFS, n_buffers=WRITERS, overwrite=True):
+    with rchan.create("full", parent, SUBBUF, SUBBUFS, overwrite=True):
         parts = _parts(*_start(parent, seconds, False))
     rate = sum(part.bytes for part in parts) / seconds
     return Run(rate, rate, sum(part.cpu for part in parts) / seconds, 0.0)
@@ -111,7 +114,7 @@ def recorder_alone(parent: str, directory: Path, seconds: float) -> Run:
 
 
 def together(parent: str, directory: Path, seconds: float, waits: bool) -> Run:
-    with rchan.create("full", parent, SUBBUF, SUBBUFS, n_buffers=WRITERS) as channel:
+    with rchan.create("full", parent, SUBBUF, SUBBUFS) as channel:
         recorder = Recorder(channel, directory / "full", options=Options())
         memory, before, start = private_memory(), time.process_time(), time.perf_counter()
         writers, results = _start(parent, seconds, waits)
@@ -177,25 +180,30 @@ def full_speed(parent: str, directory: Path, rounds: int, seconds: float = 1.0) 
     print(f"  the recorder's own memory grew by {grown} KiB at most")
     # CPU seconds a byte, alone: together no more can be moved than the CPUs have.
     costs = [a.writers / a.rate + d.recorder / d.rate for a, d in zip(alone, drains, strict=True)]
-    possible = [min(own, WRITERS / cost) for own, cost in zip(disk, costs, strict=True)]
-    cost = statistics.median(costs)
+    most = WRITERS / statistics.median(costs)
     print(
-        f"  a KiB costs writers and recorder {1024e9 * cost:.0f} ns of CPU time: {WRITERS} CPUs "
-        f"move {WRITERS / cost / 1e9:.2f} GB/s at most"
+        f"  a KiB costs the writers {_cost(alone, 'writers'):.0f} and the recorder "
+        f"{_cost(drains, 'recorder'):.0f} ns of CPU time, each alone: {WRITERS} CPUs move "
+        f"{most / 1e9:.2f} GB/s"
+    )
+    print(
+        f"  at most, {most / own:.2f} of the disk's own rate; what was moved without a drop is "
+        f"{_middle(waiting).rate / own:.2f} of it"
     )
     print()
-    return _shares(disk, possible, waiting)
+    return _shares(costs, disk, waiting)
 
 
-def _shares(disk: list[float], possible: list[float], runs: list[Run]) -> list[Result]:
-    """ns per KiB. The disk is the bar where it is the limit; the CPUs where these are."""
+def _cost(runs: list[Run], who: str) -> float:
+    """ns of CPU time a KiB."""
+    return statistics.median(1024e9 * getattr(run, who) / run.rate for run in runs)
 
-    def ns(rate: float) -> float:
-        return 1024e9 / rate
 
-    of_disk = [(ns(own), ns(run.rate)) for own, run in zip(disk, runs, strict=True)]
-    of_both = [(ns(most), ns(run.rate)) for most, run in zip(possible, runs, strict=True)]
+def _shares(costs: list[float], disk: list[float], runs: list[Run]) -> list[Result]:
+    """ns per KiB. The CPUs are the limit: so the bar is what all together cost of them."""
+    cpu = [(1024e9 * cost, 1024e9 * r.cpus / r.rate) for cost, r in zip(costs, runs, strict=True)]
+    time_of = [(1024e9 / own, 1024e9 / run.rate) for own, run in zip(disk, runs, strict=True)]
     return [
-        summary("nothing dropped, to the disk alone", of_disk, None),
-        summary("the same, to disk and CPUs", of_both, 1 / 0.8),
+        summary("CPU time together, to each alone", cpu, 1 / 0.8),
+        summary("time, to the disk alone", time_of, None),
     ]

@@ -9,7 +9,6 @@ open, so that its buffer's owner word names a dead process; in a channel of two 
 
 from __future__ import annotations
 
-import argparse
 import array
 import multiprocessing
 import os
@@ -18,12 +17,10 @@ import sys
 import tempfile
 import time
 from multiprocessing.connection import Connection
-from pathlib import Path
 
-import environment
 import rchan
-from ratios import Result, summary, table
-from verdict import conclude
+from ratios import Result, summary
+from report import Report
 
 RECORD = b"x" * 64
 FORK = multiprocessing.get_context("fork")
@@ -90,19 +87,17 @@ def compare_with_kills(n_buffers: int, ends: str, rounds: int, seconds: float) -
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=9)
+    report = Report("kill", __doc__)
+    parser = report.parser(rounds=9)
     parser.add_argument("--seconds", type=float, default=1.0)
-    parser.add_argument("--json", type=Path, help="write the results there, too")
-    options = parser.parse_args()
-    environment.show()
+    options = report.begin(parser)
     results = [
         compare_with_kills(n_buffers, ends, options.rounds, options.seconds)
         for n_buffers in (2, 1)
         for ends in ("writing", "holding")
     ]
-    table("p99.99 of a write in the second after a kill", "nobody killed", results)
-    return conclude({"After a kill": results}, options.json)
+    report.add("p99.99 of a write in the second after a kill", "nobody killed", results)
+    return report.conclude()
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
     python benchmarks/logging_clients.py [--rounds 9] [--loops 20000] [--json FILE]
 
-Beside each: what was lost. Rivals from PyPI (extra `bench`): loguru, picologging, structlog.
+CPU time of the thread that logs. Beside each: what was lost. Rivals from PyPI (extra `bench`):
+loguru, picologging, structlog; from Debian: python3-lttngust.
 The standard library's own are measured as it is, without what LogHandler changes in it."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import logging
 import logging.handlers
 import multiprocessing
@@ -20,10 +20,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import environment
+import lttng
 import rchan
-from ratios import Result, Timer, compare, table
-from verdict import conclude
+import rivals
+from ratios import Result, Timer, compare
+from report import Report
 
 TEMPLATE = "req %d took %f"
 Log = Callable[..., Any]
@@ -37,14 +38,14 @@ class Counting:
 
     def __call__(self) -> float:
         log, self.calls = self.log, self.calls + self.loops
-        start = time.perf_counter_ns()
+        start = time.thread_time_ns()
         if self.structured:
             for number in range(self.loops):
                 log("req", number=number, took=0.25)
         else:
             for number in range(self.loops):
                 log(TEMPLATE, number, 0.25)
-        return (time.perf_counter_ns() - start) / self.loops
+        return (time.thread_time_ns() - start) / self.loops
 
 
 def logger_of(handler: logging.Handler) -> logging.Logger:
@@ -99,7 +100,7 @@ def queue_handler(loops: int) -> Iterator[Timer]:
 
 @contextmanager
 def loguru(path: Path, loops: int) -> Iterator[Timer]:
-    logger = importlib.import_module("loguru").logger
+    logger = rivals.load("loguru").logger
     logger.remove()
     logger.add(path, format="{time} {level} {message}", enqueue=False)
 
@@ -112,7 +113,7 @@ def loguru(path: Path, loops: int) -> Iterator[Timer]:
 
 @contextmanager
 def picologging(path: Path, loops: int) -> Iterator[Timer]:
-    module = importlib.import_module("picologging")
+    module = rivals.load("picologging")
     logger = module.Logger("bench", module.INFO)
     handler = module.FileHandler(str(path))
     logger.addHandler(handler)
@@ -122,36 +123,40 @@ def picologging(path: Path, loops: int) -> Iterator[Timer]:
 
 @contextmanager
 def structlog(processors: list[Any], factory: Any, loops: int) -> Iterator[Timer]:
-    module = importlib.import_module("structlog")
+    module = rivals.load("structlog")
     logger = module.wrap_logger(factory, processors=processors, cache_logger_on_first_use=True)
     yield Counting(logger.bind().info, loops, structured=True)
 
 
 def structlog_json(path: Path, loops: int) -> Any:
-    module = importlib.import_module("structlog")
+    module = rivals.load("structlog")
     stamp = module.processors.TimeStamper(fmt="iso")
     writer = module.WriteLogger(path.open("w"))
     return structlog([stamp, module.processors.JSONRenderer()], writer, loops)
 
 
 def structlog_rchan(trace: rchan.Tracer, loops: int) -> Any:
-    importlib.import_module("structlog")
+    rivals.load("structlog")
     from rchan.clients.structlog import Processor  # noqa: PLC0415
 
     return structlog([Processor(trace, last=True)], None, loops)
 
 
-def available(stack: ExitStack, named: dict[str, Callable[[], Any]]) -> dict[str, Timer]:
+def available(
+    report: Report, stack: ExitStack, named: dict[str, Callable[[], Any]]
+) -> dict[str, Timer]:
     found = {}
     for name, make in named.items():
         try:
             found[name] = stack.enter_context(make())
-        except ImportError as error:
-            print(f"absent: {name}: {error}")
+        except rivals.Absent as error:
+            report.lacks(name, error)
     return found
 
 
-def measure(options: argparse.Namespace, tmp: Path, trace: rchan.Tracer) -> dict[str, list[Result]]:
+def measure(
+    report: Report, options: argparse.Namespace, tmp: Path, trace: rchan.Tracer
+) -> dict[str, list[Result]]:
     rounds, loops = options.rounds, options.loops
     with ExitStack() as stack:
         ours = rchan.LogHandler(trace)
@@ -161,13 +166,15 @@ def measure(options: argparse.Namespace, tmp: Path, trace: rchan.Tracer) -> dict
         recorded = Counting(shared.info, loops)
         file = stack.enter_context(stdlib(logging.FileHandler(tmp / "stdlib.log"), loops))
         null = stack.enter_context(stdlib(logging.NullHandler(), loops))
-        rivals = available(
+        others = available(
+            report,
             stack,
             {
                 "QueueHandler, mp.Queue": lambda: queue_handler(loops),
                 "loguru to a file": lambda: loguru(tmp / "loguru.log", loops),
                 "picologging to a file": lambda: picologging(tmp / "pico.log", loops),
                 "structlog, JSON to a file": lambda: structlog_json(tmp / "struct.log", loops),
+                "lttngust": lambda: lttng.logging_timer(loops),
                 "structlog, rchan's Processor": lambda: structlog_rchan(trace, loops),
             },
         )
@@ -175,7 +182,7 @@ def measure(options: argparse.Namespace, tmp: Path, trace: rchan.Tracer) -> dict
             "LogHandler": (mine, 0.35),
             "LogHandler, records made": (recorded, None),
             "NullHandler": (null, None),
-            **{name: (timer, None) for name, timer in rivals.items()},
+            **{name: (timer, None) for name, timer in others.items()},
         }
         for timer, _ in against_file.values():
             timer()
@@ -190,25 +197,25 @@ def measure(options: argparse.Namespace, tmp: Path, trace: rchan.Tracer) -> dict
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds (median of them)")
+    report = Report("logging_clients", __doc__)
+    parser = report.parser(rounds=9)
     parser.add_argument("--loops", type=int, default=20_000, help="records timed at a time")
-    parser.add_argument("--json", type=Path, help="write the results there, too")
-    options = parser.parse_args()
-    environment.show()
+    options = report.begin(parser)
     with (
         tempfile.TemporaryDirectory(dir="/dev/shm") as parent,
         tempfile.TemporaryDirectory() as tmp,
         rchan.Tracer("logs", parent, overwrite=True) as trace,
     ):
-        found = measure(options, Path(tmp), trace)
+        found = measure(report, options, Path(tmp), trace)
         bases = ("FileHandler of the standard library", "NullHandler of the standard library")
         for (title, results), base in zip(found.items(), bases, strict=True):
-            table(title, base, results)
+            report.add(title, base, results)
         total = trace.channel.stats().total
-        print(f"rchan: {total.attempted.records:,} events, {total.dropped.records:,} dropped;")
-        print("the others lose none: they wait\n")
-    return conclude(found, options.json)
+        report.note(
+            f"rchan: {total.attempted.records:,} events, {total.dropped.records:,} dropped; "
+            "lttngust overwrites, too; the others lose none: they wait"
+        )
+    return report.conclude()
 
 
 if __name__ == "__main__":

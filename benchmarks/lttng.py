@@ -1,9 +1,11 @@
-"""LTTng-UST as a rival: a session in overwrite mode and a program in C that waits to be timed."""
+"""LTTng-UST as a rival: a session in overwrite mode, and a program that waits to be timed, in C
+or in Python (lttngust)."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +14,10 @@ from time import monotonic, sleep
 
 import native
 from ratios import Timer
+from rivals import Absent
 
 PROVIDER = "rchan_bench:*"
 HERE = Path(__file__).resolve().parent
-
-
-class Absent(Exception):
-    """Why there is no LTTng-UST to compare with."""
 
 
 def _run(*command: str) -> str:
@@ -29,8 +28,6 @@ def _run(*command: str) -> str:
 
 
 def _program(build: Path) -> Path:
-    if shutil.which("lttng") is None or shutil.which("lttng-sessiond") is None:
-        raise Absent("lttng-tools is not installed")
     try:
         return native.compile_c(
             build / "lttng_event",
@@ -44,7 +41,10 @@ def _program(build: Path) -> Path:
 
 
 @contextmanager
-def _session(contexts: tuple[str, ...]) -> Iterator[None]:
+def _session(*enable: str, contexts: tuple[str, ...] = ()) -> Iterator[None]:
+    """enable: what `lttng enable-event` is given."""
+    if shutil.which("lttng") is None or shutil.which("lttng-sessiond") is None:
+        raise Absent("lttng-tools is not installed")
     started = subprocess.run(["pgrep", "-x", "lttng-sessiond"], capture_output=True, check=False)
     daemon = None
     if started.returncode:
@@ -61,7 +61,7 @@ def _session(contexts: tuple[str, ...]) -> Iterator[None]:
         _run("lttng", "create", name, "--snapshot")
         sizes = ("--subbuf-size=256k", "--num-subbuf=8", "--overwrite")
         _run("lttng", "enable-channel", "-u", "bench", *sizes)
-        _run("lttng", "enable-event", "-u", PROVIDER, "-c", "bench")
+        _run("lttng", "enable-event", *enable)
         for context in contexts:
             _run("lttng", "add-context", "-u", "-c", "bench", "-t", context)
         _run("lttng", "start")
@@ -74,26 +74,48 @@ def _session(contexts: tuple[str, ...]) -> Iterator[None]:
 
 
 @contextmanager
-def timer(build: Path, loops: int, contexts: tuple[str, ...] = ()) -> Iterator[Timer]:
-    """ns per tracepoint with an int, a double and a 16-character string. Raises Absent."""
-    program = _program(build)
-    with _session(contexts):
-        process = subprocess.Popen([program], stdin=-1, stdout=-1, text=True)
-        assert process.stdin is not None and process.stdout is not None
+def _timer(command: list[str | Path], loops: int) -> Iterator[Timer]:
+    """Of a program that reads how many, and prints whether it was traced, and ns of each."""
+    process = subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-1, text=True)
+    assert process.stdin is not None and process.stdout is not None
+    stdin, stdout = process.stdin, process.stdout
 
-        def once(count: int = loops) -> float:
-            print(count, file=process.stdin, flush=True)
-            enabled, ns = process.stdout.readline().split()
-            return float(ns) if enabled == "1" else -1.0
+    def once(count: int = loops) -> float:
+        print(count, file=stdin, flush=True)
+        enabled, ns = stdout.readline().split()
+        return float(ns) if enabled == "1" else -1.0
 
+    try:
         deadline = monotonic() + 10
         while once(1) < 0:
             if monotonic() > deadline:
-                raise Absent("the tracepoint was not enabled within 10 s")
+                raise Absent("the event was not enabled within 10 s")
             sleep(0.05)
         once()
-        try:
-            yield once
-        finally:
-            process.stdin.close()
-            process.wait()
+        yield once
+    except (ValueError, BrokenPipeError):
+        process.kill()
+        raise Absent((process.stderr.read() if process.stderr else "").strip()) from None
+    finally:
+        process.communicate()
+
+
+@contextmanager
+def timer(build: Path, loops: int, contexts: tuple[str, ...] = ()) -> Iterator[Timer]:
+    """ns per tracepoint with an int, a double and a 16-character string. Raises Absent."""
+    program = _program(build)
+    with (
+        _session("-u", PROVIDER, "-c", "bench", contexts=contexts),
+        _timer([program], loops) as made,
+    ):
+        yield made
+
+
+@contextmanager
+def logging_timer(loops: int) -> Iterator[Timer]:
+    """ns per `logger.info` with LTTng's agent for Python. Raises Absent."""
+    with (
+        _session("--python", "rchan-bench"),
+        _timer([sys.executable, HERE / "lttng_logging.py"], loops) as made,
+    ):
+        yield made

@@ -6,15 +6,15 @@ Bar: what was asked for (sub-buffers) + 64 KiB + 4 KiB a CPU; the writer's own m
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import environment
 import rchan
+from ratios import Result, summary
+from report import Report
 
 RECORD = b"x" * 64
 
@@ -39,7 +39,7 @@ def write_for(channel: rchan.Channel, seconds: float) -> int:
     return count
 
 
-def measure(overwrite: bool, seconds: float) -> bool:
+def measure(overwrite: bool, seconds: float) -> list[Result]:
     with (
         tempfile.TemporaryDirectory(dir="/dev/shm") as parent,
         rchan.create("memory", parent=parent, overwrite=overwrite) as channel,
@@ -52,13 +52,13 @@ def measure(overwrite: bool, seconds: float) -> bool:
         after, after_own = allocated(parent), resident_kib()
         total = channel.stats().total
     mode = "overwrite" if overwrite else "no-overwrite"
-    print(f"{mode}: {count:,} writes in {seconds:g} s")
-    print(f"  asked for {asked:,} bytes; bar {bound:,}; took {before:,} before, {after:,} after")
-    print(f"  process's own memory: {before_own} KiB before, {after_own} KiB after")
-    print(f"  {losses(total)}")
-    good = after <= bound and after == before and after_own - before_own < 256
-    print("  holds" if good else "  MISSED")
-    return good
+    extra = f"after {count:,} writes; {losses(total)}"
+    own = after_own - before_own
+    return [
+        summary(f"memory, {mode}", [(asked, after)], bound / asked, extra),
+        summary(f"the same, growth while writing, {mode}", [(before, after)], 1.0),
+        summary(f"the writer's own, {mode}", [(before_own, after_own)], None, f"grew by {own} KiB"),
+    ]
 
 
 def losses(total: rchan.Stats) -> str:
@@ -68,11 +68,18 @@ def losses(total: rchan.Stats) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser()
+    report = Report("memory", __doc__)
+    parser = report.parser(rounds=1)
     parser.add_argument("--seconds", type=float, default=10.0, help="writing time a mode")
-    seconds = parser.parse_args().seconds
-    environment.show()
-    return 0 if all([measure(True, seconds), measure(False, seconds)]) else 1
+    seconds = report.begin(parser).seconds
+    rows = measure(True, seconds) + measure(False, seconds)
+    bytes_rows = [row for row in rows if "own" not in row.name]
+    own_rows = [row for row in rows if "own" in row.name]
+    report.add(
+        "Memory of a channel of 2 buffers", "what was asked for, or before", bytes_rows, "bytes"
+    )
+    report.add("Memory of the writer itself", "before", own_rows, "KiB")
+    return report.conclude()
 
 
 if __name__ == "__main__":

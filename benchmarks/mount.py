@@ -9,7 +9,6 @@ bare FIFO; an idle mount uses no CPU; a write <= 1.02 x. Needs /dev/fuse, and ro
 
 from __future__ import annotations
 
-import argparse
 import mmap
 import os
 import select
@@ -24,10 +23,9 @@ from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path
 
-import environment
 import rchan
-from ratios import Result, Timer, compare, summary, table
-from verdict import conclude
+from ratios import Result, Timer, compare, summary
+from report import Report
 
 MIB = 1 << 20
 SIZES = ((MIB, "1 MiB", 0.3), (MIB // 8, "128 KiB", 0.18), (4096, "4 KiB", 0.025))
@@ -222,7 +220,7 @@ def idle(parent: str, point: Path, server: int) -> list[Result]:
 
 def writing(parent: str, point: Path, rounds: int) -> list[Result]:
     """ns a record of 64 bytes, with and without a mount; and while somebody polls."""
-    count, record = 200_000, b"x" * 64
+    count, record = 20_000, b"x" * 64
     with (
         tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere,
         rchan.create("write", elsewhere, 262144, 8, overwrite=True, n_buffers=1) as alone,
@@ -243,7 +241,8 @@ def writing(parent: str, point: Path, rounds: int) -> list[Result]:
 
         fd = os.open(point / "write0", os.O_RDONLY)
         base, own = timer(alone), timer(shown)
-        found = compare(base, {"a write, mounted and open": (own, 1.02)}, 5 * rounds)
+        # As with waking: short rounds, but many.
+        found = compare(base, {"a write, mounted and open": (own, 1.02)}, 60 * rounds)
         sleeper = os.fork()
         if sleeper == 0:
             poller = select.epoll()
@@ -251,7 +250,7 @@ def writing(parent: str, point: Path, rounds: int) -> list[Result]:
             while True:
                 poller.poll()
         time.sleep(0.1)
-        found += compare(base, {"the same, polled all the time": (own, None)}, rounds)
+        found += compare(base, {"the same, polled all the time": (own, None)}, 10 * rounds)
         os.kill(sleeper, signal.SIGKILL)
         os.waitpid(sleeper, 0)
         os.close(fd)
@@ -259,30 +258,25 @@ def writing(parent: str, point: Path, rounds: int) -> list[Result]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds (median of them)")
+    report = Report("mount", __doc__)
+    parser = report.parser(rounds=7)
     parser.add_argument("--mib", type=int, default=64, help="bytes read at a time")
     parser.add_argument("--trips", type=int, default=60, help="wake-ups timed at a time")
-    parser.add_argument("--json", type=Path, help="write the results there, too")
-    options = parser.parse_args()
-    environment.show()
-    found = {}
+    options = report.begin(parser)
     with (
         tempfile.TemporaryDirectory(prefix="rchan-bench-", dir="/dev/shm") as parent,
         mounted(parent) as (point, server),
     ):
-        found["Reads"] = reading(parent, point, options.rounds, options.mib)
-        table("Reads, ns a KiB", "pread of the tmpfs file", found["Reads"])
+        found = reading(parent, point, options.rounds, options.mib)
+        report.add("Reads", "pread of the tmpfs file", found, "ns/KiB")
         if os.geteuid() == 0:
-            found["mmap"] = mapping(parent, point, options.rounds, options.mib)
-            table("mmap, ns a KiB", "the tmpfs file mapped", found["mmap"])
-        found["Waking"] = waking(parent, point, options.rounds, options.trips)
-        table("Waking, ns", "a bare FIFO", found["Waking"])
-        found["Idle"] = idle(parent, point, server)
-        table("Idle", "one CPU", found["Idle"])
-        found["Writing"] = writing(parent, point, options.rounds)
-        table("Writing", "a channel that is not mounted", found["Writing"])
-    return conclude(found, options.json)
+            found = mapping(parent, point, options.rounds, options.mib)
+            report.add("mmap", "the tmpfs file mapped", found, "ns/KiB")
+        report.add("Waking", "a bare FIFO", waking(parent, point, options.rounds, options.trips))
+        report.add("Idle", "one CPU", idle(parent, point, server))
+        found = writing(parent, point, options.rounds)
+        report.add("Writing", "a channel that is not mounted", found)
+    return report.conclude()
 
 
 if __name__ == "__main__":

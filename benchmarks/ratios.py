@@ -16,7 +16,7 @@ class Result:
     ns: float  # median, per operation
     base_ns: float
     ratio: float  # median of the rounds' ratios
-    low: float
+    low: float  # the range of the rounds; from 20 on without the outermost twentieths
     high: float
     limit: float | None
     extra: str = ""
@@ -43,13 +43,14 @@ def summary(
 ) -> Result:
     """pairs: (base, own) ns of every round."""
     ratios = sorted(own / bare for bare, own in pairs)
+    outer = len(ratios) // 20  # of many short rounds, some are always disturbed
     return Result(
         name,
         statistics.median(own for _bare, own in pairs),
         statistics.median(bare for bare, _own in pairs),
         statistics.median(ratios),
-        ratios[0],
-        ratios[-1],
+        ratios[outer],
+        ratios[-1 - outer],
         limit,
         extra,
     )
@@ -64,16 +65,3 @@ def compare(
         for name, (timer, _limit) in candidates.items():
             times[name].append((base(), timer()))
     return [summary(name, times[name], limit) for name, (_timer, limit) in candidates.items()]
-
-
-def table(title: str, base_name: str, results: list[Result], unit: str = "ns") -> None:
-    print(f"{title}  (base: {base_name})")
-    print(f"  {'':38}{unit:>8}{'base':>8}{'ratio':>7}  {'range':13}{'bar':>6}")
-    for result in results:
-        bar = "" if result.limit is None else f"{result.limit:.2f}"
-        verdict = {None: "", True: "holds", False: "MISSED"}[result.holds]
-        print(
-            f"  {result.name:38}{result.ns:8.1f}{result.base_ns:8.1f}{result.ratio:7.2f}"
-            f"  {result.low:5.2f} ..{result.high:5.2f}{bar:>6} {verdict} {result.extra}".rstrip()
-        )
-    print()

@@ -1,29 +1,26 @@
 """Reading: whole sub-buffers against memcpy, and records end to end against other transports.
 
-    python benchmarks/read.py [--rounds 5] [--no-install]
+    python benchmarks/read.py [--rounds 5] [--count 4000000] [--json FILE]
 
-Peers that are not importable are installed into a temporary directory, if pip can. Ratios are of
-times, so less is better: 0.125 is eight times as fast. A missed bar makes the exit status 1."""
+Peers from PyPI are those that benchmarks/rivals.py has installed. Ratios are of times, so less is
+better: 0.125 is eight times as fast. A missed bar makes the exit status 1."""
 
 from __future__ import annotations
 
-import argparse
 import mmap
-import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import environment
-import peers
 import rchan
-from ratios import Result, summary, table
-from verdict import conclude
+import transports
+import transports_pypi
+from contests import available, timed
+from ratios import Result, summary
+from report import Report
+from transports import FORK, Transport
 
 SUBBUF = 256 * 1024
 SUBBUFS = 64
@@ -33,7 +30,7 @@ SUBBUFS = 64
 
 
 def _copier(parent: str, path: str, orders: Connection) -> None:
-    """In another process: ns per KiB of the reader and of memcpy, both into the same place."""
+    """In another process: CPU ns per KiB of the reader and of memcpy, both into the same place."""
     target = memoryview(bytearray(SUBBUF))
     with (
         rchan.open("whole", parent) as channel,
@@ -44,9 +41,9 @@ def _copier(parent: str, path: str, orders: Connection) -> None:
         reader = channel.reader(timeout=0)
         orders.send("ready")
         while (order := orders.recv()) != "end":
-            start = time.perf_counter_ns()
+            start = time.process_time_ns()
             copied = _read(reader, target) if order == "reader" else _memcpy(plain, target, SUBBUFS)
-            orders.send((time.perf_counter_ns() - start) / (copied / 1024))
+            orders.send((time.process_time_ns() - start) / (copied / 1024))
 
 
 def _read(reader: rchan.Reader, target: memoryview) -> int:
@@ -70,7 +67,7 @@ def whole_subbufs(parent: str, rounds: int) -> list[Result]:
     pairs = []
     path = Path(parent, "plain")
     path.write_bytes(bytes(SUBBUF * SUBBUFS))
-    near, far = peers.FORK.Pipe()
+    near, far = FORK.Pipe()
     record = b"r" * 4096
     with (
         rchan.create(
@@ -79,7 +76,7 @@ def whole_subbufs(parent: str, rounds: int) -> list[Result]:
         path.open("r+b") as file,
         mmap.mmap(file.fileno(), 0) as mapping,
     ):
-        child = peers.FORK.Process(target=_copier, args=(parent, str(path), far))
+        child = FORK.Process(target=_copier, args=(parent, str(path), far))
         child.start()
         assert near.recv() == "ready"
         for number in range(rounds + 1):
@@ -104,109 +101,72 @@ def whole_subbufs(parent: str, rounds: int) -> list[Result]:
 
 # ---- end to end ----
 
-
-@dataclass
-class Contest:
-    name: str
-    make: Callable[[], peers.Transport]
-    count: int
-    threads: bool = False
-
-
-def _timed(contest: Contest) -> tuple[float, str]:
-    """ns per record, from the first one sent to the last one received; and a note."""
-    transport = contest.make()
-    barrier = threading.Barrier(2) if contest.threads else peers.FORK.Barrier(2)
-    near, far = peers.FORK.Pipe()
-
-    def produce() -> None:
-        barrier.wait()
-        far.send(("start", time.perf_counter_ns()))
-        transport.produce(contest.count)
-
-    def consume() -> None:
-        barrier.wait()
-        got = transport.consume(contest.count)
-        far.send(("end", time.perf_counter_ns()))
-        far.send(("got", got))
-
-    kind = threading.Thread if contest.threads else peers.FORK.Process
-    workers = [kind(target=consume), kind(target=produce)]
-    for worker in workers:
-        worker.start()
-    said = dict(near.recv() for _ in range(3))
-    for worker in workers:
-        worker.join()
-    assert said["got"] == contest.count, f"{contest.name}: {said['got']} of {contest.count}"
-    return (said["end"] - said["start"]) / contest.count, transport.close()
+FEWER = 20  # times, for those that take so much longer
+BAR = 1 / 8  # against those that deliver messages to another process
+CONTESTS: dict[str, tuple[type[Transport], int, float | None]] = {
+    "multiprocessing.Queue": (transports.Queue, FEWER, BAR),
+    "SimpleQueue": (transports.SimpleQueue, FEWER, BAR),
+    "multiprocessing.Pipe": (transports.Connection, FEWER, BAR),
+    "pyzmq": (transports_pypi.Zmq, 5, BAR),
+    "faster-fifo": (transports_pypi.FasterFifo, FEWER, BAR),
+    "iceoryx2": (transports_pypi.Iceoryx2, FEWER, BAR),
+    "os.pipe, 64 KiB a read": (transports.Pipe, 5, None),
+    "unix socket": (transports.UnixSocket, FEWER, None),
+    "POSIX message queue": (transports_pypi.MessageQueue, FEWER, None),
+    "shared_memory and Lock": (transports.SharedRing, FEWER, None),
+    "buffered file": (transports.File, 1, None),
+    "deque, two threads": (transports.Deque, 1, 1.0),
+}
+OURS: dict[str, type[Transport]] = {
+    "each record": transports.Patient,
+    "whole sub-buffers": transports.PatientWhole,
+    "each, 64 x 64 KiB": transports.PatientSmall,
+}
 
 
-def contests(parent: str, count: int, modules: dict[str, object]) -> list[Contest]:
-    own = [
-        Contest("rchan, each record", lambda: peers.Rchan(parent), count),
-        Contest("rchan, whole sub-buffers", lambda: peers.RchanWhole(parent), count),
-        Contest("rchan, each, 64 x 64 KiB", lambda: peers.Rchan(parent, 65536, 64), count),
+def end_to_end(
+    report: Report, parent: str, rounds: int, count: int, producers: int
+) -> tuple[list[Result], list[Result]]:
+    """Against the rivals; and our other ways against the first."""
+    rivals = available(report, {name: made[0] for name, made in CONTESTS.items()}, parent, 64)
+    times: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        for name, make in OURS.items():
+            times.setdefault(name, []).append(timed(make(parent, 64), count, producers)[0])
+        for name, make in rivals.items():
+            if make.threads and producers > 1:
+                continue
+            ns, _loss = timed(make(parent, 64), count // CONTESTS[name][1], producers)
+            times.setdefault(name, []).append(ns)
+    own = times["each record"]
+    against = [
+        summary(f"rchan / {name}", list(zip(each, own, strict=True)), CONTESTS[name][2])
+        for name, each in times.items()
+        if name not in OURS
     ]
     others = [
-        Contest("multiprocessing.Queue", lambda: peers.Queue(peers.FORK.Queue()), count // 20),
-        Contest("SimpleQueue", lambda: peers.Queue(peers.FORK.SimpleQueue()), count // 20),
-        Contest("multiprocessing.Pipe", peers.Pipe, count // 20),
-        Contest("deque, two threads", peers.Deque, count, threads=True),
+        summary(f"rchan, {name}", list(zip(own, times[name], strict=True)), None)
+        for name in OURS
+        if name != "each record"
     ]
-    if "zmq" in modules:
-        zmq = modules["zmq"]
-        others.append(Contest("pyzmq", lambda: peers.Zmq(zmq, parent), count // 5))
-    if "faster_fifo" in modules:
-        fifo = modules["faster_fifo"]
-        others.append(Contest("faster-fifo", lambda: peers.FasterFifo(fifo), count // 20))
-    if "iceoryx2" in modules:
-        iox2 = modules["iceoryx2"]
-        others.append(Contest("iceoryx2", lambda: peers.Iceoryx2(iox2, parent), count // 20))
-    return own + others
-
-
-def end_to_end(parent: str, rounds: int, count: int, modules: dict[str, object]) -> list[Result]:
-    times: dict[str, list[float]] = {}
-    notes: dict[str, str] = {}
-    entered = contests(parent, count, modules)
-    for _ in range(rounds):
-        for contest in entered:
-            ns, notes[contest.name] = _timed(contest)
-            times.setdefault(contest.name, []).append(ns)
-    own = times["rchan, each record"]
-    print("One producer, one consumer, records of 64 bytes: million a second, medians")
-    for name, each in times.items():
-        print(f"  {name:38}{1000 / statistics.median(each):8.2f}  {notes[name]}".rstrip())
-    print()
-    results = []
-    for contest in entered:
-        if contest.name.startswith("rchan"):
-            continue
-        pairs = list(zip(times[contest.name], own, strict=True))
-        limit = 1.0 if contest.threads else 1 / 8
-        results.append(summary(f"rchan to {contest.name}", pairs, limit))
-    return results
+    return against, others
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (median of them)")
+    report = Report("read", __doc__)
+    parser = report.parser(rounds=5)
     parser.add_argument("--count", type=int, default=4_000_000, help="records of a round")
-    parser.add_argument("--no-install", action="store_true", help="only peers that are there")
-    options = parser.parse_args()
-    environment.show()
-    with (
-        tempfile.TemporaryDirectory(dir="/dev/shm") as parent,
-        tempfile.TemporaryDirectory() as packages,
-    ):
-        modules, missing = peers.optional(packages, not options.no_install)
-        for note in missing:
-            print(note)
+    options = report.begin(parser)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as parent:
         found = whole_subbufs(parent, 10 * options.rounds)
-        table("Whole sub-buffers, copied in another process", "memcpy of as many bytes", found)
-        records = end_to_end(parent, options.rounds, options.count, dict(modules))
-        table("Records end to end, ns each", "the peer", records)
-    return conclude({"Whole sub-buffers": found, "Records": records})
+        base = "memcpy of as many bytes"
+        report.add("Whole sub-buffers, copied in another process", base, found, "ns/KiB")
+        for producers, title in ((1, "one producer"), (2, "two producers")):
+            against, others = end_to_end(report, parent, options.rounds, options.count, producers)
+            report.add(f"Records of 64 bytes end to end, {title}", "the rival", against)
+            report.add(f"The same, other ways, {title}", "each record as bytes", others)
+    report.note("Nothing is lost: rchan repeats what was refused, the others wait.")
+    return report.conclude()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Recording: bytes to disk against plain system calls, and two writers against the recorder.
 
-    python benchmarks/record.py [--rounds 15] [--megabytes 64] [--directory DIR]
+    python benchmarks/record.py [--rounds 61] [--megabytes 32] [--directory DIR]
 
 The same bytes lie in one channel's shared memory and go into new files of DIR (the page cache), by
 write(2) from the mapping into a file that was allocated before, by sendfile, by splice, and through
@@ -10,7 +10,6 @@ writers of small records run against the recorder. A missed bar makes the exit s
 
 from __future__ import annotations
 
-import argparse
 import mmap
 import os
 import statistics
@@ -20,14 +19,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import environment
 import rchan
 from full_speed import full_speed
-from ratios import Result, summary, table
+from ratios import Result, summary
 from rchan.recorder import FileOptions
 from rchan.recorder.files import FileSink, StreamName
 from rchan.recorder.place import Place
-from verdict import conclude
+from report import Report
 
 SUBBUF = 256 * 1024
 SUBBUFS = 8
@@ -161,28 +159,25 @@ def to_disk(parent: str, directory: Path, rounds: int, amount: int) -> list[Resu
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=15, help="interleaved; the median counts")
-    parser.add_argument("--megabytes", type=int, default=64, help="of each recording")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    report = Report("record", __doc__)
+    parser = report.parser(rounds=61)
+    parser.add_argument("--megabytes", type=int, default=32, help="of each recording")
+    parser.add_argument("--runs", type=int, default=3, help="of two writers; 0: none")
     parser.add_argument("--directory", help="where files are written; default: TMPDIR")
-    options = parser.parse_args()
+    options = report.begin(parser)
     amount = max(1, (options.megabytes << 20) // (SUBBUF * SUBBUFS)) * SUBBUF * SUBBUFS
-    environment.show()
     with (
         tempfile.TemporaryDirectory(dir="/dev/shm") as parent,
         tempfile.TemporaryDirectory(dir=options.directory) as output,
     ):
         directory = Path(output)
         found = to_disk(parent, directory, options.rounds, amount)
-        table("Recording, ns per KiB", "the best of the plain ways", found)
-        sections = {"Recording": found}
-        for name, where in (("disk", directory), ("memory", Path(parent))):
-            title = f"Two writers of 64 bytes at full speed, and the recorder to {name}"
-            print(title)
-            sections[title] = full_speed(parent, where, max(1, options.rounds // 5))
-            table("Recorded, ns per KiB", "plain write(2), and 2 CPUs", sections[title])
-    return conclude(sections, options.json)
+        report.add("Recording", "the best of the plain ways", found, "ns/KiB")
+        for name, where in (("disk", directory), ("memory", Path(parent))) if options.runs else ():
+            title = f"Two writers at full speed, recorded to {name}"
+            rows = full_speed(parent, where, options.runs)
+            report.add(title, "see the rows", rows, "ns/KiB")
+    return report.conclude()
 
 
 if __name__ == "__main__":

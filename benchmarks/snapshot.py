@@ -9,7 +9,6 @@ process <= 1.05 x while snapshots are taken all the time."""
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 import sys
@@ -19,22 +18,21 @@ from collections.abc import Callable
 from itertools import repeat
 from multiprocessing.connection import Connection
 
-import environment
 import rchan
-from ratios import Result, Timer, compare, summary, table
-from verdict import conclude
+from ratios import Result, Timer, compare, summary
+from report import Report
 
 RECORD = b"x" * 64
 SUBBUF = 262144
 
 
 def per_kib(act: Callable[[], object], size: int) -> Timer:
-    """ns per KiB; what `act` returns goes outside the measured time."""
+    """CPU ns per KiB; what `act` returns goes outside the measured time."""
 
     def once() -> float:
-        start = time.perf_counter_ns()
+        start = time.process_time_ns()
         kept = act()
-        taken = time.perf_counter_ns() - start
+        taken = time.process_time_ns() - start
         del kept
         return taken / (size / 1024)
 
@@ -42,7 +40,7 @@ def per_kib(act: Callable[[], object], size: int) -> Timer:
     return once
 
 
-def copying(parent: str, rounds: int, size: int) -> tuple[list[Result], list[Result]]:
+def copying(parent: str, rounds: int, size: int) -> tuple[list[Result], Result, str]:
     with rchan.create(
         "full", parent=parent, subbuf_size=SUBBUF, n_subbufs=size // SUBBUF, n_buffers=1
     ) as channel:
@@ -68,8 +66,8 @@ def copying(parent: str, rounds: int, size: int) -> tuple[list[Result], list[Res
             rounds,
         )
         memory.release()
-    print(f"Each snapshot: {lost}\n")
-    return again, [summary("the first snapshot() of a process", pairs, 1.5)]
+    first = summary("the first snapshot() of a process", pairs, 1.5)
+    return again, first, f"Each snapshot: {lost}"
 
 
 def _first(memory: memoryview, channel: rchan.Channel, size: int, turn: int) -> tuple[float, float]:
@@ -78,9 +76,9 @@ def _first(memory: memoryview, channel: rchan.Channel, size: int, turn: int) -> 
     mine, its = fork.Pipe()
 
     def once(act: Callable[[], object]) -> None:
-        start = time.perf_counter_ns()
+        start = time.process_time_ns()
         act()
-        its.send((time.perf_counter_ns() - start) / (size / 1024))
+        its.send((time.process_time_ns() - start) / (size / 1024))
 
     found = {}
     acts = {"bytes": lambda: bytes(memory), "snapshot": channel.snapshot}
@@ -144,19 +142,19 @@ def beside_a_writer(parent: str, rounds: int, size: int) -> Result:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=9)
+    report = Report("snapshot", __doc__)
+    parser = report.parser(rounds=9)
     parser.add_argument("--mib", type=int, default=64, help="size of the buffer")
-    given = parser.parse_args()
+    given = report.begin(parser)
     size = given.mib << 20
-    environment.show()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as parent:
-        again, first = copying(parent, given.rounds, size)
+        again, first, lost = copying(parent, given.rounds, size)
         writer = beside_a_writer(parent, given.rounds, size)
-    table("A snapshot, ns a KiB", "memcpy to memory used before", again)
-    table("A snapshot, ns a KiB", "bytes(memory)", first)
-    table("A write of 64 bytes, CPU time", "nobody takes snapshots", [writer])
-    return conclude({"Snapshots": [*again, *first], "Writer": [writer]})
+    report.add("A snapshot", "memcpy to memory used before", again, "ns/KiB")
+    report.add("The first snapshot", "bytes(memory)", [first], "ns/KiB")
+    report.add("A write of 64 bytes, CPU time", "nobody takes snapshots", [writer])
+    report.note(lost)
+    return report.conclude()
 
 
 if __name__ == "__main__":

@@ -5,14 +5,14 @@
 In C: rchan's sleep and wake against a bare futex. In Python: a record written with
 wakeup = "write" and read by one who waits with epoll, or in an asyncio loop (`add_reader` on both
 sides), against the same bytes through a bare FIFO; and, with a flush after each record, by one who
-reads sub-buffers with `async for`. Both processes on one CPU, where nothing but
+reads sub-buffers with `async for`, against a loop that waits for a bare FIFO with a future for each
+wake-up, as every `await` has to. Both processes on one CPU, where nothing but
 what they execute counts, and on two, where a CPU that has to be woken costs most. Each
 round times the bare and rchan's one right after the other.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import multiprocessing
@@ -26,11 +26,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import environment
 import native
 import rchan
-from ratios import Result, Timer, compare, summary, table
-from verdict import conclude
+from ratios import Result, Timer, compare, summary
+from report import Report
 
 RECORD = b"8 bytes."
 BAR = 1.3
@@ -116,6 +115,34 @@ def by_epoll(end: End, trips: int, first: bool) -> None:
                 end.send()
 
 
+def by_future(end: End, trips: int, first: bool) -> None:
+    """A bare loop with what `async for` cannot do without: a future for each wake-up."""
+
+    async def play() -> None:
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] | None = None
+
+        def heard() -> None:
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+
+        loop.add_reader(end, heard)
+        for _ in range(trips):
+            if first:
+                end.send()
+            got = 0
+            while not got:
+                waiter = loop.create_future()
+                await waiter
+                with contextlib.suppress(BlockingIOError):
+                    got = end.receive()
+            if not first:
+                end.send()
+        loop.remove_reader(end)
+
+    asyncio.run(play())
+
+
 def by_asyncio(end: End, trips: int, first: bool) -> None:
     async def play() -> None:
         loop, done, left = asyncio.get_running_loop(), asyncio.Event(), trips
@@ -165,10 +192,19 @@ def timer(make: Make, play: Play, parent: str, trips: int, cpu: int) -> Timer:
     return once
 
 
+# Name, rchan's end and play, what it is compared with, and the bar.
+WAYS: tuple[tuple[str, Make, Play, Play, float | None], ...] = (
+    ("epoll", ChannelEnd, by_epoll, by_epoll, BAR),
+    ("asyncio, add_reader", ChannelEnd, by_asyncio, by_asyncio, BAR),
+    ("async for", SubbufEnd, by_async_for, by_future, BAR),
+    ("async for / a FIFO and add_reader", SubbufEnd, by_async_for, by_asyncio, None),
+)
+
+
 def on_descriptors(rounds: int, trips: int, cpu: int) -> list[Result]:
     """The other process runs on that CPU."""
     results = []
-    for name, play in (("epoll", by_epoll), ("asyncio", by_asyncio)):
+    for name, end, play, bare_play, bar in WAYS:
         with (
             tempfile.TemporaryDirectory(dir="/dev/shm") as bare,
             tempfile.TemporaryDirectory(dir="/dev/shm") as parent,
@@ -180,14 +216,9 @@ def on_descriptors(rounds: int, trips: int, cpu: int) -> list[Result]:
                     rchan.create(line, parent, 65536, 4, overwrite=True, n_buffers=1)
                 ).wakeup = "write"
                 channels.enter_context(rchan.create(line + "-subbufs", parent, 64, 4, n_buffers=1))
-            base = timer(FifoEnd, play, bare, trips, cpu)
-            others: dict[str, tuple[Timer, float | None]] = {
-                f"round trip, {name}": (timer(ChannelEnd, play, parent, trips, cpu), BAR)
-            }
-            if play is by_asyncio:
-                own = timer(SubbufEnd, by_async_for, parent, trips, cpu)
-                others["round trip, async for"] = (own, None)
-            results += compare(base, others, rounds)
+            base = timer(FifoEnd, bare_play, bare, trips, cpu)
+            own = timer(end, play, parent, trips, cpu)
+            results += compare(base, {f"round trip, {name}": (own, bar)}, rounds)
             for child in multiprocessing.active_children():
                 child.kill()
                 child.join()
@@ -205,20 +236,17 @@ def on_futexes(rounds: int) -> list[Result]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds (median of them)")
+    report = Report("wakeup", __doc__)
+    parser = report.parser(rounds=9)
     parser.add_argument("--trips", type=int, default=1000, help="round trips timed at a time")
-    parser.add_argument("--json", type=Path, help="write the results there, too")
-    options = parser.parse_args()
-    environment.show()
-    found = {"Futex": on_futexes(options.rounds)}
-    table("Futex", "a bare futex", found["Futex"])
+    options = report.begin(parser)
+    report.add("Futex", "a bare futex", on_futexes(options.rounds))
     cpus = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cpus[:1])
     for title, cpu in {"on one CPU": cpus[0], "on two CPUs": cpus[-1]}.items():
-        found[title] = on_descriptors(options.rounds, options.trips, cpu)
-        table(f"Descriptors, {title}", "a bare FIFO", found[title])
-    return conclude(found, options.json)
+        found = on_descriptors(options.rounds, options.trips, cpu)
+        report.add(f"Descriptors, {title}", "a bare FIFO", found)
+    return report.conclude()
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ static PyMemberDef members[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, (char *)"A process's hold on a channel: control mapping, slot, descriptor."},
+    {Py_tp_doc, (char *)"A process's hold on a channel: control mapping, slot, descriptor.\n\n"
+                        "Lives as long as the open Channel, or any Buffer of it."},
     {Py_tp_traverse, traverse},
     {Py_tp_clear, clear},
     {Py_tp_dealloc, dealloc},

@@ -260,27 +260,55 @@ static PyObject *sleeper_remove(PyObject *object, PyObject *number)
 
 static PyMethodDef methods[] = {
     {"link", link_file, METH_O,
-     "link(file_name): give the buffer's memory this name in the channel's directory."},
+     "link($self, file_name, /)\n--\n\nGive the memory a name in the channel's directory: the "
+     "default create_buf_file.\n\nfile_name: such as app0. Raises WrongType, BadName, "
+     "ChannelExists, NotPermitted,\nSystemFailure, ChannelClosed."},
     {"unlink", unlink_file, METH_O,
-     "unlink(file_name): take the name away, if it is this buffer's."},
-    {"subbuf", subbuf, METH_O, "subbuf(index): a writable view of sub-buffer `index`."},
+     "unlink($self, file_name, /)\n--\n\nTake the name file_name away, if it is this buffer's: the "
+     "default remove_buf_file.\n\nRaises WrongType, BadName, NotPermitted, SystemFailure, "
+     "ChannelClosed."},
+    {"subbuf", subbuf, METH_O,
+     "subbuf($self, index, /)\n--\n\nA writable view of sub-buffer `index`, 0 to n_subbufs - 1; "
+     "for callbacks.\n\nRaises WrongType, GeometryError."},
     {"subbuf_start_reserve", subbuf_start_reserve, METH_O,
-     "subbuf_start_reserve(length): from inside subbuf_start, keep bytes for a header."},
-    {"read", read_bytes, METH_O, "read(size): up to `size` bytes, which are consumed."},
-    {"readinto", readinto, METH_O, "readinto(into): like read; the number of bytes."},
-    {"poll", poll, METH_NOARGS, "poll(): mask of what is there."},
+     "subbuf_start_reserve($self, length, /)\n--\n\nKeep length bytes for a header; only from "
+     "inside subbuf_start (subbuf_start_reserve).\n\nFalse: not inside it, full, or too long. "
+     "Raises WrongType, GeometryError."},
+    {"read", read_bytes, METH_O,
+     "read($self, size, /)\n--\n\nUp to size bytes, which are consumed (read of relay's files); "
+     "none: nothing is there.\n\nRaises BlockingIOError (another reader holds the buffer), "
+     "CorruptChannel, WrongType."},
+    {"readinto", readinto, METH_O,
+     "readinto($self, into, /)\n--\n\nLike read, into writable memory; the number of bytes."},
+    {"poll", poll, METH_NOARGS,
+     "poll($self, /)\n--\n\nWhat is there: select.POLLIN | POLLRDNORM, POLLERR once finalized, "
+     "else 0."},
     {"wait", (PyCFunction)(void (*)(void))bind_buffer_wait, METH_VARARGS | METH_KEYWORDS,
-     "wait(timeout=None): sleep until poll() is nonzero; its mask, or 0 after timeout seconds."},
+     "wait($self, /, timeout=None)\n--\n\nSleep until poll() is nonzero; its mask, or 0 when the "
+     "time is up.\n\ntimeout: seconds; None: for ever. Raises WrongType, CorruptChannel."},
     {"_hold", bind_buffer_hold, METH_VARARGS, "A read that somebody else gets."},
-    {"take", bind_subbuf_take, METH_NOARGS, "take(): the oldest finished sub-buffer, or None."},
+    {"take", bind_subbuf_take, METH_NOARGS,
+     "take($self, /)\n--\n\nThe oldest finished sub-buffer, held until it is given back; None: "
+     "there is none.\n\nRaises BlockingIOError (another reader holds one), CorruptChannel."},
     {"_take_as", (PyCFunction)(void (*)(void))bind_subbuf_take_as, METH_FASTCALL,
      "_take_as(kind, before): as an object of kind, a subclass of Subbuf. before: its reader's."},
-    {"tap", bind_buffer_tap, METH_O, "tap(start): a Tap from 'unread', 'oldest' or 'now' on."},
-    {"consumed", consumed, METH_O, "consumed(count): count so many more sub-buffers as read."},
-    {"flush", flush, METH_NOARGS, "flush(): finish the current sub-buffer, also an empty one."},
+    {"tap", bind_buffer_tap, METH_O,
+     "tap($self, start, /)\n--\n\nA reading position of its own, which consumes nothing.\n\nstart: "
+     "'unread', 'oldest' or 'now'. Raises WrongType, ChannelBusy, CorruptChannel."},
+    {"consumed", consumed, METH_O,
+     "consumed($self, count, /)\n--\n\nCount so many more sub-buffers as read "
+     "(relay_subbufs_consumed).\n\ncount: more than n_subbufs is ignored. Raises BlockingIOError "
+     "(another reader holds "
+     "one), WrongType, "
+     "CorruptChannel."},
+    {"flush", flush, METH_NOARGS,
+     "flush($self, /)\n--\n\nFinish the current sub-buffer, also an empty one "
+     "(relay_switch_subbuf).\n\nRaises ChannelBusy (a stalled writer holds the buffer), "
+     "CorruptChannel."},
     {"_finish", finish, METH_VARARGS,
      "_finish([subbuf]): finish the current sub-buffer if there is anything to read in it."},
-    {"books", books, METH_NOARGS, "books(): its numbers at this moment."},
+    {"books", books, METH_NOARGS,
+     "books($self, /)\n--\n\nThe numbers of this buffer at this moment, which add up."},
     {"_is_whole", is_whole, METH_NOARGS, "False: the channel's control file was cut."},
     {"_bell", bind_buffer_bell, METH_NOARGS, "A new doorbell of its channel, not armed."},
     {"_sleeper_add", sleeper_add, METH_NOARGS, "Become a sleeper; the epoch."},
@@ -294,7 +322,10 @@ static PyMemberDef members[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, (char *)"One buffer as this process sees it. Keeps its memory mapped."},
+    {Py_tp_doc,
+     (char *)"One buffer as this process sees it (the kernel's struct rchan_buf).\n\n"
+             "Found in `Channel.buffers`. It keeps its memory mapped: what is in it can be read\n"
+             "after the channel was closed."},
     {Py_tp_traverse, traverse},
     {Py_tp_dealloc, dealloc},
     {Py_tp_methods, methods},

@@ -210,12 +210,13 @@ static void dealloc(PyObject *object)
 
 static const char write_doc[] =
     "write($self, /, data, cpu=None)\n--\n\n"
-    "Store one record; never blocks (relay_write). False: dropped and counted.\n\n"
+    "Store one record; never blocks (relay_write, __relay_write). False: dropped and counted.\n\n"
     "data: bytes-like, at most subbuf_size bytes. cpu: whose buffer; None: this CPU's.\n"
     "Raises WrongType, NoSuchBuffer (no such CPU), ChannelClosed, CorruptChannel.";
 static const char write_and_wake_doc[] =
     "write_and_wake($self, /, data, cpu=None)\n--\n\n"
-    "Like write; a record that was stored wakes the readers, whatever `wakeup` says.";
+    "Like write; a record that was stored wakes the readers, whatever `wakeup` says.\n\n"
+    "data, cpu, errors: as of `write`.";
 static const char reserve_doc[] =
     "reserve($self, /, length, cpu=None)\n--\n\n"
     "A record to be filled in in place, in a with block (relay_reserve).\n\n"

@@ -129,7 +129,9 @@ static PyGetSetDef properties[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, (char *)"A sub-buffer's copy. Read-only buffer protocol."},
+    {Py_tp_doc,
+     (char *)"A copy of a sub-buffer; made by `Tap` and `Channel.snapshot`.\n\n"
+             "memoryview(copy), bytes(copy) and len(copy) are of its bytes; they never change."},
     {Py_tp_traverse, traverse},
     {Py_tp_dealloc, dealloc},
     {Py_tp_getset, properties},

@@ -59,8 +59,9 @@ static void hang_up_bell(struct polled *polled, struct polled_channel *channel)
 {
     struct rchan_error error;
     struct epoll_event event = {EPOLLIN | EPOLLET, {.ptr = channel}};
-    if (rchan_bell_open(channel->core, &channel->bell, &error))
-        channel->bell.fd = -1; /* all in use, the name is too long, ... */
+    if (!rchan_channel_whole(channel->core) ||
+        rchan_bell_open(channel->core, &channel->bell, &error))
+        channel->bell.fd = -1; /* damaged, all in use, the name is too long, ... */
     else if (epoll_ctl(polled->epoll, EPOLL_CTL_ADD, channel->bell.fd, &event))
         rchan_bell_close(&channel->bell);
 }
@@ -263,7 +264,7 @@ static bool lonely(const struct polled_channel *channel)
     for (const struct polled_file *file = channel->files; file && !waits;
          file = file->next_of_channel)
         waits = file->waits;
-    return waits && channel->bell.fd < 0;
+    return waits && channel->bell.fd < 0 && !channel->core->cut;
 }
 
 static int timeout_ms(const struct polled *polled)

@@ -356,8 +356,11 @@ static PyMethodDef methods[] = {
     {"__enter__", enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)(void (*)(void))leave, METH_FASTCALL, NULL},
     {"commit", (PyCFunction)(void (*)(void))commit, METH_FASTCALL | METH_KEYWORDS,
-     "commit(length=None): the first `length` bytes become a record, or all."},
-    {"abort", abort_slot, METH_NOARGS, "abort(): as if it had not been reserved."},
+     "commit($self, /, length=None)\n--\n\nThe first length bytes become a record (relay_commit of "
+     "relayfs); None: all.\n\nRaises GeometryError (more than were reserved), WrongType, "
+     "BufferError (a view of it\nlives, or it was committed or aborted before)."},
+    {"abort", abort_slot, METH_NOARGS,
+     "abort($self, /)\n--\n\nAs if it had not been reserved. Raises BufferError as commit does."},
     {0},
 };
 
@@ -382,8 +385,10 @@ static PyGetSetDef properties[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc,
-     (char *)"Bytes in place; commits at the end of a with block, aborts on an exception."},
+    {Py_tp_doc, (char *)"Bytes in place; made by `Channel.reserve`.\n\n"
+                        "A with block commits them at its end, and aborts on an exception. "
+                        "slot[i], slot[a:b] = …,\n"
+                        "memoryview(slot) and len(slot) are of these bytes."},
     {Py_tp_traverse, traverse},
     {Py_tp_dealloc, dealloc},
     {Py_tp_methods, methods},

@@ -199,8 +199,13 @@ static PyObject *copy(PyObject *object, PyObject *unused)
 static PyMethodDef methods[] = {
     {"_copy", copy, METH_NOARGS, "_copy(): show a copy from now on. False: overwritten before."},
     {"give_back", (PyCFunction)(void (*)(void))give_back, METH_FASTCALL | METH_KEYWORDS,
-     "give_back(length=None): consumed, or its first `length` bytes. False: it was void."},
-    {"put_down", put_down, METH_NOARGS, "put_down(): not consumed; the next reader gets it."},
+     "give_back($self, /, length=None)\n--\n\nIt is consumed, or its first length bytes (None: "
+     "all).\n\nFalse: it was void: given back before, the channel was reset, or a forked "
+     "copy.\nRaises BufferError while a view of data lives, GeometryError (length < 0), "
+     "WrongType."},
+    {"put_down", put_down, METH_NOARGS,
+     "put_down($self, /)\n--\n\nNot consumed: the next reader gets it. Raises BufferError while a "
+     "view lives."},
     {0},
 };
 
@@ -294,10 +299,10 @@ static PyGetSetDef properties[] = {
     NUMBER(seq, "sub-buffers produced before it"),
     NUMBER(length, "bytes, without padding and without what was read before"),
     NUMBER(skipped, "bytes of it that were read before"),
-    NUMBER(records, NULL),
+    NUMBER(records, "records in it"),
     NUMBER(before_records, "records written into its buffer before it, whatever became of them"),
-    NUMBER(first_ns, "time of its start"),
-    NUMBER(last_ns, "time of its finish"),
+    NUMBER(first_ns, "time of its start (of its first record), ns of CLOCK_MONOTONIC"),
+    NUMBER(last_ns, "time of its finish, ns of CLOCK_MONOTONIC"),
     {"cpu", get_cpu, NULL, "the buffer's index", NULL},
     {"resets", get_resets, NULL, "resets of the buffer before it: seq began anew at each", NULL},
     {"data", get_data, NULL, "a read-only view of its bytes", NULL},
@@ -310,7 +315,10 @@ static PyGetSetDef properties[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, (char *)"A finished sub-buffer in the reader's hand. Read-only buffer protocol."},
+    {Py_tp_doc,
+     (char *)"A finished sub-buffer in the reader's hand; made by `Buffer.take`.\n\n"
+             "memoryview(sub) and bytes(sub) are its bytes, read-only. In overwrite mode look at\n"
+             "`whole` after that: False means that writers came in between."},
     {Py_tp_traverse, traverse},
     {Py_tp_dealloc, dealloc},
     {Py_tp_methods, methods},

@@ -151,6 +151,7 @@ void rchan_channel_detach(struct rchan_channel *channel)
     for (uint32_t i = 0; i < channel->n_buffers; i++)
         rchan_buffer_unmap(&channel->buffers[i]);
     if (channel->header) {
+        rchan_channel_whole(channel); /* made so if it was cut */
         rchan_slot_release(channel);
         munmap(channel->header, channel->map_size);
     }

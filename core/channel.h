@@ -37,7 +37,8 @@ static inline struct rchan_channel *rchan_channel_attach(const char *directory, 
 }
 
 /* False: its control file was cut, also at an earlier call. Ask before looking at one that others may
- * damage: a look at what is not there is a SIGBUS. From the call on the file is long enough. */
+ * damage: a look at what is not there is a SIGBUS. From the call on the file is long enough. A detach
+ * asks by itself. */
 bool rchan_channel_whole(struct rchan_channel *channel);
 
 /* Unmap everything, give the slot back, free. The channel itself stays. */

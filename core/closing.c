@@ -63,20 +63,28 @@ static void remove_buffer_file(struct rchan_buffer *buffer)
     const char *file_name = channel->named ? name : NULL;
     if (channel->hooks.remove_buf_file)
         channel->hooks.remove_buf_file(buffer, file_name);
-    else if (file_name)
-        rchan_buffer_unlink(buffer, file_name);
+    else if (file_name && rchan_buffer_unlink(buffer, file_name))
+        rchan_buffer_unlink(buffer, file_name); /* no descriptor, no memory: perhaps just then */
 }
 
-static void remove_control(struct rchan_channel *channel)
+/* 0 or -1: it may still be there. */
+static int try_remove_control(struct rchan_channel *channel)
 {
     char name[280];
     struct rchan_error error;
     int directory = channel->named ? rchan_directory_again(channel, &error) : -1;
     if (directory < 0)
-        return;
+        return channel->named ? -1 : 0;
     rchan_control_name(name, sizeof name, channel->base);
-    rchan_control_unlink(channel->fd, directory, name);
+    int result = rchan_control_unlink(channel->fd, directory, name);
     close(directory);
+    return result ? -1 : 0;
+}
+
+static void remove_control(struct rchan_channel *channel)
+{
+    if (try_remove_control(channel))
+        try_remove_control(channel);
 }
 
 /* Nobody may join from here on; if we are killed, the next one under this name clears it away. */
@@ -228,9 +236,9 @@ static void late_hide(struct late *late)
             buffer->hidden = !rchan_hide(channel, directory, name, buffer->fd, buffer->inode);
     }
     rchan_control_name(name, sizeof name, channel->base);
-    if (late->control && !channel->hidden)
-        channel->hidden =
-            !rchan_hide(channel, directory, name, channel->fd, control_inode(channel));
+    ino_t control = control_inode(channel);
+    if (late->control && !channel->hidden && control)
+        channel->hidden = !rchan_hide(channel, directory, name, channel->fd, control);
     close(directory);
     TESTPOINT("late: hidden");
 }

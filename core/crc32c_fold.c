@@ -10,16 +10,18 @@
 #include "crc32c_fold.h"
 
 #if defined(__x86_64__)
+#include <assert.h>
 #include <immintrin.h>
 #include <string.h>
 
 #define POLYNOMIAL UINT32_C(0x82f63b78) /* bits reversed */
+#define UNROLLED _Pragma("GCC unroll 4")
 #define STRANDS __attribute__((target("sse4.2,pclmul"), always_inline)) inline
 #define NARROW __attribute__((target("sse4.2,pclmul")))
 #define WIDE __attribute__((target("sse4.2,pclmul,avx2,vpclmulqdq")))
 
 /* What a step takes of each strand, and of the folded part: about the same time for both units. */
-enum { WORDS = 5, STEP = 8 * WORDS, NARROW_STEP = 64, WIDE_STEP = 128 };
+enum { STEP = 48, NARROW_STEP = 64, WIDE_STEP = 128 };
 
 static uint32_t over_words[64];             /* [k]: x^(64 * 2^k - 33), see `times` */
 static uint64_t narrow_key[2], wide_key[2]; /* lead over a step */
@@ -65,12 +67,6 @@ NARROW void rchan_crc32c_fold_prepare(void)
     make_key(wide_key, WIDE_STEP);
 }
 
-struct strands {
-    const uint8_t *at;
-    size_t length; /* of each */
-    uint64_t crc[3];
-};
-
 STRANDS static uint64_t word_at(const uint8_t *at)
 {
     uint64_t word;
@@ -78,34 +74,47 @@ STRANDS static uint64_t word_at(const uint8_t *at)
     return word;
 }
 
+/* The same of each strand; plain variables, so that no optimizer keeps them in memory. */
+struct strands {
+    const uint8_t *at;
+    size_t length; /* of each */
+    uint64_t first, second, third;
+};
+
+STRANDS static void word(struct strands *s)
+{
+    s->first = _mm_crc32_u64(s->first, word_at(s->at));
+    s->second = _mm_crc32_u64(s->second, word_at(s->at + s->length));
+    s->third = _mm_crc32_u64(s->third, word_at(s->at + 2 * s->length));
+    s->at += 8;
+}
+
 STRANDS static void step(struct strands *s)
 {
-    for (int i = 0; i < STEP; i += 8)
-        for (size_t k = 0; k < 3; k++)
-            s->crc[k] = _mm_crc32_u64(s->crc[k], word_at(s->at + k * s->length + i));
-    s->at += STEP;
+    word(s), word(s), word(s), word(s), word(s), word(s);
+    static_assert(STEP == 6 * 8, "so many words");
 }
 
 /* All of the block: the strands, then what was folded, whose sums are congruent to it. */
 STRANDS static uint32_t join(const struct strands *s, size_t folded, const void *sums, size_t size)
 {
-    uint32_t crc = (uint32_t)s->crc[0];
-    for (int k = 1; k < 3; k++)
-        crc = past_words(crc, s->length / 8) ^ (uint32_t)s->crc[k];
     uint64_t sum = 0;
     for (size_t i = 0; i < size; i += 8)
         sum = _mm_crc32_u64(sum, word_at((const uint8_t *)sums + i));
+    uint32_t crc = past_words((uint32_t)s->first, s->length / 8) ^ (uint32_t)s->second;
+    crc = past_words(crc, s->length / 8) ^ (uint32_t)s->third;
     return past_words(crc, folded / 8) ^ (uint32_t)sum;
 }
 
 NARROW static uint32_t narrow(uint32_t crc, const uint8_t *at, size_t steps)
 {
-    struct strands s = {at, steps * STEP, {crc, 0, 0}};
+    struct strands s = {at, steps * STEP, crc, 0, 0};
     const uint8_t *from = at + 3 * s.length;
     const __m128i key = _mm_loadu_si128((const __m128i *)narrow_key);
     __m128i sums[4] = {0};
     for (size_t i = 0; i < steps; i++, from += NARROW_STEP) {
-        for (int k = 0; k < 4; k++) {
+        UNROLLED for (int k = 0; k < 4; k++)
+        {
             __m128i data = _mm_loadu_si128((const __m128i *)from + k);
             __m128i first = _mm_clmulepi64_si128(sums[k], key, 0x00);
             __m128i second = _mm_clmulepi64_si128(sums[k], key, 0x11);
@@ -118,12 +127,13 @@ NARROW static uint32_t narrow(uint32_t crc, const uint8_t *at, size_t steps)
 
 WIDE static uint32_t wide(uint32_t crc, const uint8_t *at, size_t steps)
 {
-    struct strands s = {at, steps * STEP, {crc, 0, 0}};
+    struct strands s = {at, steps * STEP, crc, 0, 0};
     const uint8_t *from = at + 3 * s.length;
     const __m256i key = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)wide_key));
     __m256i sums[4] = {0};
     for (size_t i = 0; i < steps; i++, from += WIDE_STEP) {
-        for (int k = 0; k < 4; k++) {
+        UNROLLED for (int k = 0; k < 4; k++)
+        {
             __m256i data = _mm256_loadu_si256((const __m256i *)from + k);
             __m256i first = _mm256_clmulepi64_epi128(sums[k], key, 0x00);
             __m256i second = _mm256_clmulepi64_epi128(sums[k], key, 0x11);

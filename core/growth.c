@@ -157,7 +157,8 @@ static int make_file(struct rchan_channel *channel, int directory, uint32_t inde
                              channel->mode, channel->share, error);
     if (fd < 0)
         return -1;
-    int failed = fstat(fd, &made)
+    uint64_t identity = rchan_file_identity(fd, "");
+    int failed = !identity || fstat(fd, &made)
                      ? rchan_fail(error, RCHAN_FAIL_OS, errno, "cannot look at a new buffer")
                      : map_data(channel, index, fd, made.st_ino, error);
     if (failed) {
@@ -165,7 +166,7 @@ static int make_file(struct rchan_channel *channel, int directory, uint32_t inde
         return -1;
     }
     buffer->fd = fd;
-    rchan_store(&buffer->block->file_identity, rchan_file_identity(fd, ""));
+    rchan_store(&buffer->block->file_identity, identity);
     TESTPOINT("make: mapped");
     int result = give_file(channel, buffer, &is_global);
     if (result) { /* the hook may have named it and failed after that */

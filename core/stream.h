@@ -28,6 +28,8 @@ enum rchan_drained {
     RCHAN_DRAINED_INDEX,   /* the index cannot be written: os_errno */
 };
 
+enum { RCHAN_AHEAD = 8 }; /* sub-buffers written with one system call, at most */
+
 struct rchan_stream {
     int data_fd, index_fd;
     uint64_t offset;       /* of the next sub-buffer in the file */
@@ -43,6 +45,13 @@ struct rchan_stream {
     uint64_t subbufs, records, bytes; /* recorded through this stream */
     struct rchan_entry last;          /* the newest of those */
     int os_errno;
+    /* In the file behind the newest already, but not in the index: the next ones, as they were. */
+    struct rchan_ahead {
+        unsigned count;
+        uint32_t resets;
+        uint64_t seq; /* of the first of them */
+        uint64_t length[RCHAN_AHEAD];
+    } ahead;
 };
 
 /* Record finished sub-buffers of `buffer`, at most `most`, none that is older than or as old as the

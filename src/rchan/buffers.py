@@ -48,7 +48,7 @@ class BufferMap(Mapping[int, _core.Buffer]):
             return False
 
     def get(self, cpu: int, default: Any = None) -> Any:
-        """The buffer of this CPU, or default."""
+        """The buffer of CPU number cpu, or default if there is none."""
         try:
             return self[cpu]
         except (NoSuchBuffer, WrongType):

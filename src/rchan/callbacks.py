@@ -47,19 +47,22 @@ class Callbacks:
     def buf_full(self, buf: _core.Buffer, subbuf_idx: int, subbuf: memoryview) -> None:
         """Told once when a buffer becomes full (buf_full of relayfs, 2005).
 
-        subbuf_idx, subbuf: index and memory of the sub-buffer that was finished last. A reader's
-        flush that fills the buffer tells it, too; not if there is a subbuf_start, which is asked
-        by the next writer only.
+        buf: the buffer. subbuf_idx, subbuf: index and memory of the sub-buffer that was finished
+        last. A reader's flush that fills the buffer tells it, too; not if there is a subbuf_start,
+        which is asked by the next writer only.
         """
 
     def deliver(self, buf: _core.Buffer, subbuf_idx: int, subbuf: memoryview) -> None:
-        """Told exactly once for each finished sub-buffer (deliver of relayfs, 2005)."""
+        """Told exactly once for each finished sub-buffer (deliver of relayfs, 2005).
+
+        buf: the buffer. subbuf_idx, subbuf: index and memory of that sub-buffer.
+        """
 
     def buf_mapped(self, buf: _core.Buffer, filp: object) -> None:
-        """Told when a file of this process maps the buffer (buf_mapped). filp: the RelayFile."""
+        """Told when a file of this process maps buffer buf (buf_mapped). filp: the RelayFile."""
 
     def buf_unmapped(self, buf: _core.Buffer, filp: object) -> None:
-        """Told when such a mapping has gone (buf_unmapped)."""
+        """Told when such a mapping of buf has gone (buf_unmapped). filp: as of buf_mapped."""
 
     def create_buf_file(
         self,
@@ -73,6 +76,7 @@ class Callbacks:
 
         filename: such as `app0`; None: a buffer-only channel, there is no file to make, only
         is_global counts. parent: absolute path of the directory. mode: 0o400, what readers see.
+        buf: the buffer.
         `is_global.value = True` on the first call of a channel: one buffer for all CPUs.
         The default gives the buffer's memory the name parent/filename and returns that path.
         """
@@ -82,7 +86,7 @@ class Callbacks:
         return str(Path(parent, filename))
 
     def remove_buf_file(self, path: str | None) -> object:
-        """Remove the file (remove_buf_file). None: the buffer never had one."""
+        """Remove the file (remove_buf_file). path: absolute; None: the buffer never had one."""
         if path is not None:
             Path(path).unlink()
         return None

@@ -168,10 +168,11 @@ class Channel(_core.Channel):
         self.close()
 
     def subbufs_consumed(self, cpu: int, k: int) -> None:
-        """Count k more sub-buffers of this CPU's buffer as read (relay_subbufs_consumed).
+        """Count k more sub-buffers of a CPU's buffer as read (relay_subbufs_consumed).
 
-        Ignored if there is no such buffer, or if k > n_subbufs. A half-read sub-buffer counts
-        as one. Raises BlockingIOError while another reader holds a sub-buffer.
+        cpu: whose buffer. Ignored if there is no such buffer, or if k > n_subbufs. A half-read
+        sub-buffer counts as one. Raises BlockingIOError while another reader holds a sub-buffer,
+        WrongType.
         """
         if not isinstance(cpu, int) or not isinstance(k, int):
             raise WrongType(f"cpu and k must be of type int, not {cpu!r} and {k!r}")
@@ -182,9 +183,10 @@ class Channel(_core.Channel):
     def late_setup_files(self, base: str, parent: Parent = None) -> None:
         """Give a buffer-only channel its name and files, losing nothing (relay_late_setup_files).
 
-        All or nothing: after a failure it can be tried again. Raises BadName, WrongType,
-        ChannelExists (such a name, or this channel has one already), ChannelNotFound (parent),
-        CallbackFailed, NotPermitted, Unsupported (another file system), SystemFailure.
+        base, parent: the name and the directory, as of `create`. All or nothing: after a failure
+        it can be tried again. Raises BadName, WrongType, ChannelExists (such a name, or this
+        channel has one already), ChannelNotFound (parent), CallbackFailed, NotPermitted,
+        Unsupported (another file system), SystemFailure.
         """
         shared = "" if self.group is None else self.group
         self._late_setup(place(parent, shared)[0], check_base(base))
@@ -192,7 +194,7 @@ class Channel(_core.Channel):
     def prepare_cpu(self, cpu: int) -> _core.Buffer:
         """This CPU's buffer and file, made if they are not there (relay_prepare_cpu).
 
-        Raises NoSuchBuffer (no such CPU), NoSpace, CallbackFailed, WrongType.
+        cpu: its number. Raises NoSuchBuffer (no such CPU), NoSpace, CallbackFailed, WrongType.
         """
         return self._prepare(check_cpu(cpu))
 
@@ -324,7 +326,8 @@ def create(
     subbuf_size: bytes of a sub-buffer, and so of the longest record. n_subbufs: sub-buffers of a
     buffer. overwrite: True keeps the newest records, False the oldest (and counts the others).
     n_buffers: None is one per CPU, but no more than twice the control group's CPU quota; 1 is
-    the kernel's global buffer. private_data: kept in the attribute of that name.
+    the kernel's global buffer. callbacks: what decides and is told, see `Callbacks`; they run in
+    the process that causes them. private_data: kept in the attribute of that name.
     mode: permission bits of the files, 0o600 at least, none for others. exist_ok: a channel of this
     name and geometry may be there already, made by somebody else; then join it as `open` does.
     group: name or number of a group that we are in: its members may do everything with the channel
@@ -333,7 +336,9 @@ def create(
 
     Raises WrongType, BadName, GeometryError (also: another geometry than the channel that is
     there), ChannelExists, ChannelNotFound (no such directory), NotPermitted, NoSpace,
-    CallbackFailed, Unsupported, SystemFailure; then nothing is left behind.
+    CallbackFailed, Unsupported, SystemFailure, and with exist_ok WrongChannel (it holds typed
+    events) and ChannelBusy (somebody makes and removes it all the time); then nothing is left
+    behind.
     """
     hooked = hooks(check_callbacks(callbacks))
     base = None if name is None else check_base(name)

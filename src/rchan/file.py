@@ -30,7 +30,7 @@ class RelayFile(io.RawIOBase):
     """One opening of a buffer (relay_file_operations). All openings share one consumption state.
 
     It keeps the buffer alive, so what is in it can be read to the end after the channel was
-    closed or removed. Raises ChannelClosed after `close`.
+    closed or removed. Raises ChannelClosed after `close`; WrongType if made of anything else.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class RelayFile(io.RawIOBase):
         return got
 
     def poll(self, timeout_ms: float | None = 0) -> int:
-        """Mask of what is there: select.POLLIN | POLLRDNORM, POLLERR once finalized, else 0.
+        """Mask of what is there (poll): select.POLLIN | POLLRDNORM, POLLERR once finalized, else 0.
 
         timeout_ms: how long to sleep for it; 0: not at all, None: for ever. Announced are
         finished sub-buffers only. A signal whose handler raises ends the sleep with that.
@@ -187,9 +187,10 @@ class RelayFile(io.RawIOBase):
     def splice(self, fd: int, length: int, nonblock: bool = False) -> int:
         """Move up to length bytes of one finished sub-buffer to a pipe (splice_read).
 
-        Gives the bytes moved, padding not counted; what the pipe did not take stays. Nothing
-        finished: 0, or BlockingIOError (EAGAIN) with nonblock, also if the pipe is full then.
-        The pipe gets a copy: what was delivered never changes. Raises GeometryError (length < 0).
+        fd: of the pipe. Gives the bytes moved, padding not counted; what it did not take stays.
+        Nothing finished: 0, or BlockingIOError (EAGAIN) with nonblock, also if the pipe is full
+        then. The pipe gets a copy: what was delivered never changes. Raises GeometryError (length <
+        0).
         """
         moved = 0
         _raise_if_negative(length)
@@ -284,7 +285,7 @@ def open_file(
     blocking: bool = False,
     group: Group = None,
 ) -> RelayFile:
-    """Open a buffer's file such as `…/app0`, by its path, to read it as a relay file.
+    """Open a buffer's file such as `…/app0`, by its path, to read it as a relay file (open).
 
     callbacks: whose buf_mapped and buf_unmapped to tell. blocking: read waits until there is
     something, or the channel is finalized. group: as of `rchan.open`. Raises ChannelNotFound,

@@ -3,8 +3,9 @@
 import grp
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
-from time import sleep
+from time import sleep, time
 from typing import Final
 
 from rchan.errors import BadName, NotPermitted, SystemFailure, WrongType
@@ -71,6 +72,8 @@ def share(path: Path, group: int) -> None:
                 if not os.listdir(fd):
                     _give(fd, path, group)
                 return
+            if abs(time() - found.st_ctime) > _PAUSES * _PAUSE:
+                return  # not just made: somebody's own
         finally:
             os.close(fd)
         sleep(_PAUSE)
@@ -78,12 +81,10 @@ def share(path: Path, group: int) -> None:
 
 def _opened(path: Path) -> int | None:
     """Only to look at it and change its mode: reading it may not be ours yet."""
-    try:
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except PermissionError:
-        return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
+    for how in (os.O_RDONLY, os.O_PATH):
+        with suppress(OSError):
+            return os.open(path, how | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    return None
 
 
 def _give(fd: int, path: Path, group: int) -> None:

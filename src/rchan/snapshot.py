@@ -35,7 +35,10 @@ class Snapshot(Sequence[_core.SubbufCopy]):
         missed: dict[int, Missed],
         channel: _core.Channel | None = None,
     ) -> None:
-        """copies: in the order of each buffer. missed: by buffer. channel: that they are of."""
+        """copies: in the order of each buffer.
+
+        books: at the cut. missed: by buffer. channel: theirs.
+        """
         self._copies = sorted(copies, key=lambda copy: copy.first_ns)
         self.books = books
         self.missed = sum_missed(missed.values())
@@ -66,7 +69,7 @@ class Snapshot(Sequence[_core.SubbufCopy]):
         return sum(len(copy) for copy in self._copies)
 
     def data(self, cpu: int | None = None) -> bytes:
-        """The bytes of one buffer (its index), or of all in the order of this list."""
+        """The bytes of one buffer (cpu: its index), or of all (None) in the order of this list."""
         return b"".join(copy.data for copy in self._copies if cpu is None or copy.cpu == cpu)
 
     def __repr__(self) -> str:

@@ -14,7 +14,7 @@ class Count(NamedTuple):
     bytes: int = 0
 
     def plus(self, other: "Count") -> "Count":
-        """Both together."""
+        """The sum of this and other."""
         return Count(self.records + other.records, self.bytes + other.bytes)
 
 
@@ -81,7 +81,7 @@ class Stats:
         return numbers | {"dropped": self.dropped._asdict(), "lost": self.lost._asdict()}
 
     def plus(self, other: "Stats") -> "Stats":
-        """The books of both together."""
+        """The books of this and other together."""
         sums: dict[str, Count | int] = {}
         for field in fields(self):
             mine, its = getattr(self, field.name), getattr(other, field.name)

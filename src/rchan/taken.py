@@ -37,7 +37,7 @@ class Lost:
         return self.overwritten.plus(drops)
 
     def plus(self, other: "Lost") -> "Lost":
-        """Both together."""
+        """The sum of this and other."""
         return Lost(*(getattr(self, name).plus(getattr(other, name)) for name in self.__slots__))
 
     def __bool__(self) -> bool:
@@ -148,7 +148,10 @@ class TakenSubbuf(_core.Subbuf):
         return _NONE if news is None else Lost(*(Count(*each) for each in news))
 
     def give_back(self, length: int | None = None) -> bool:
-        """It is read, or its first `length` bytes; see `release`."""
+        """It is read, or its first `length` bytes; see `release`.
+
+        False: it was given back before, or is void, because the channel was reset.
+        """
         if not self.held:
             return False
         done = _give_back(self, length)

@@ -22,7 +22,7 @@ class Missed(NamedTuple):
     bytes: int = 0
 
     def plus(self, other: "tuple[int, int, int]") -> "Missed":
-        """Both together."""
+        """The sum of this and other."""
         return Missed(self.subbufs + other[0], self.records + other[1], self.bytes + other[2])
 
 
@@ -154,7 +154,7 @@ class Tap:
 
     @property
     def ended(self) -> bool:
-        """Everything was delivered, and nothing can come any more."""
+        """Was everything delivered, and can nothing come any more?"""
         return self._ended
 
     @property

@@ -142,3 +142,79 @@ TEST(what_cannot_be_written_stays_in_the_channel)
     close_files(&stream);
     close(bad);
 }
+
+static void check_entry(const struct rchan_stream *stream, uint64_t number, uint64_t offset)
+{
+    struct rchan_entry entry;
+    uint8_t data[64];
+    off_t at = (off_t)(number * sizeof entry);
+    REQUIRE(pread(stream->index_fd, &entry, sizeof entry, at) == sizeof entry);
+    CHECK_EQ(entry.offset, offset);
+    REQUIRE(entry.length == 33 + number % 20);
+    CHECK_EQ(pread(stream->data_fd, data, entry.length, (off_t)offset), entry.length);
+    CHECK_EQ(data[0], number);
+    CHECK_EQ(data[entry.length - 1], number);
+    CHECK_EQ(rchan_crc32c(0, data, entry.length), entry.data_crc);
+}
+
+/* Many at once, of all lengths, with empty ones between: as if one by one. */
+TEST(several_are_written_together)
+{
+    struct rchan_channel *channel = fixture_channel("stream", 64, 32, false);
+    struct rchan_buffer *buffer = &channel->buffers[0];
+    struct rchan_stream stream = stream_of(memory_file(), memory_file());
+    uint64_t offset = 0, seen = 0;
+    for (unsigned round = 0; round < 4; round++) {
+        for (unsigned i = 0; i < 20; i++) {
+            CHECK_EQ(fixture_write(channel, (uint8_t)(20 * round + i), 33 + i), RCHAN_STORED);
+            for (int flush = 0; i % 7 == 6 && flush < 2; flush++)
+                CHECK_EQ(rchan_buffer_flush(buffer), 0);
+        }
+        CHECK_EQ(rchan_buffer_flush(buffer), 0);
+        stream.limit = offset + 300;
+        CHECK_EQ(rchan_stream_drain(&stream, buffer, UINT64_MAX), RCHAN_DRAINED_FULL);
+        CHECK(stream.offset <= stream.limit && stream.offset > stream.limit - 52);
+        CHECK_EQ(lseek(stream.data_fd, 0, SEEK_END), stream.offset);
+        stream.limit = 0;
+        while (rchan_stream_drain(&stream, buffer, 7) == RCHAN_DRAINED_LIMIT)
+            CHECK_EQ(fixture_books(buffer).consumed_records, stream.subbufs);
+        CHECK_EQ(stream.subbufs, 20 * (round + 1));
+        for (; seen < stream.subbufs; seen++) {
+            check_entry(&stream, seen, offset);
+            offset += 33 + seen % 20;
+        }
+        CHECK_EQ(stream.offset, offset);
+    }
+    fixture_close(channel);
+    close_files(&stream);
+}
+
+/* What was in the file already is written anew if it is not the same any more. */
+TEST(what_was_written_ahead_and_thrown_away_is_not_recorded)
+{
+    struct rchan_channel *channel = fixture_channel("stream", 64, 8, false);
+    struct rchan_buffer *buffer = &channel->buffers[0];
+    struct rchan_stream stream = stream_of(memory_file(), memory_file());
+    int good = stream.index_fd, bad = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    uint8_t data[3 * 64];
+    for (int turn = 1; turn <= 2; turn++) {
+        for (int i = 0; i < 4; i++)
+            CHECK_EQ(fixture_write(channel, (uint8_t)(16 * turn + i), 64), RCHAN_STORED);
+        stream.index_fd = bad;
+        CHECK_EQ(rchan_stream_drain(&stream, buffer, 9), RCHAN_DRAINED_INDEX);
+        CHECK(pread(stream.data_fd, data, sizeof data, 0) == sizeof data);
+        CHECK_EQ(data[128], 16 * turn + 2);
+        CHECK_EQ(stream.offset, 0);
+        if (turn == 1)
+            CHECK_EQ(rchan_buffer_reset(buffer), 0);
+    }
+    stream.index_fd = good;
+    CHECK_EQ(rchan_stream_drain(&stream, buffer, 9), RCHAN_DRAINED_EMPTY);
+    CHECK(pread(stream.data_fd, data, sizeof data, 0) == sizeof data);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(data[64 * i + 63], 32 + i);
+    CHECK_EQ(stream.subbufs, 3);
+    fixture_close(channel);
+    close_files(&stream);
+    close(bad);
+}

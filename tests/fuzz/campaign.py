@@ -29,7 +29,14 @@ from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
 LONGEST = 256  # bytes of an input
-FLAGS = [f"-max_len={LONGEST}", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"]
+# 120 seconds for one input: who was stopped for a while is not in an endless loop.
+FLAGS = [
+    f"-max_len={LONGEST}",
+    "-timeout=120",
+    "-rss_limit_mb=2048",
+    "-print_final_stats=1",
+    "-reduce_inputs=0",
+]
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 SLOW = re.compile(r"Test unit written to (\S*finding-\S*timeout-\w+)")
 EXECUTED = re.compile(r"stat::number_of_executed_units: *(\d+)")

@@ -26,10 +26,10 @@ else:
         from rchan.mount.filesystem import Filesystem
         from rchan.mount.fuse import Session
 
-from rchan.mount.polls import Polls
 from script import Input
 
 import rchan
+from rchan import _core
 from rchan.mount.protocol import Op
 
 HEAD = struct.Struct("<IIQQIIIHH")
@@ -50,8 +50,10 @@ class Kernel:
         self.end.setblocking(False)
         self.said: list[str] = []
         self.files = Filesystem(str(root))
-        polls = Polls(lambda fd: None, lambda fd: None)
-        self.session = Session(self.device.fileno(), self.files, polls, report=self.said.append)
+        self.stop = os.eventfd(0)
+        self.polls = _core.Polls(self.device.fileno(), self.stop)
+        device = self.device.fileno()
+        self.session = Session(device, self.files, self.polls, report=self.said.append)
 
     def answers(self) -> list[bytes]:
         found = []
@@ -72,6 +74,8 @@ class Kernel:
 
     def close(self) -> None:
         self.session.close()
+        self.polls.close()
+        os.close(self.stop)
         self.end.close()
         self.device.close()
 

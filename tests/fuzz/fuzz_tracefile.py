@@ -4,13 +4,8 @@ or by the tests."""
 
 from __future__ import annotations
 
-import atexit
 import json
-import os
-import shutil
 import sys
-import tempfile
-from functools import cache
 from pathlib import Path
 
 try:
@@ -21,7 +16,8 @@ else:
     with atheris.instrument_imports(include=["rchan.tracefile"]):
         from rchan import tracefile
 
-from recording_template import MANIFEST, Files, change_manifest, put, sign, template
+from folder import Files, Folder, ground
+from recording_template import MANIFEST, change_manifest, put, sign, template
 from script import Input
 
 from rchan._core import crc32c
@@ -60,31 +56,8 @@ def changed(data: bytes) -> Files:
     return files
 
 
-class Folder:
-    """One directory, in memory if it can be, for one recording after the other."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        (path / ".rchan").mkdir(parents=True)
-        self._names: dict[str, str] = {}
-        self._now: Files = {}
-
-    def store(self, files: Files) -> None:
-        """It holds these files: only what differs from what is there is written."""
-        for name in self._now.keys() - files.keys():
-            os.unlink(self._name(name))
-        for name, data in files.items():
-            if self._now.get(name) != data:
-                with open(self._name(name), "wb", buffering=0) as file:
-                    file.write(data)
-        self._now = dict(files)
-
-    def _name(self, name: str) -> str:
-        return self._names.setdefault(name, str(self.path / name))
-
-
 def store(files: Files, folder: Path) -> None:
-    Folder(folder).store(files)
+    Folder(folder, ".rchan").store(files)
 
 
 def ask(folder: Path) -> None:
@@ -166,20 +139,29 @@ def ask_unchecked(sub: tracefile.RecordedSubbuf) -> None:
         assert len(data) == sub.length
 
 
-@cache
-def ground() -> Folder:
-    """Of this process, until its end."""
-    place = tempfile.mkdtemp(prefix="rchan-fuzz-", dir=os.environ.get("RCHAN_FUZZ_DIR"))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
-    return Folder(Path(place, "app"))
+def ask_while_it_changes(data: bytes, folder: Folder) -> None:
+    """A recording that was right when it was opened, and the first sub-buffers read."""
+    folder.store(template())
+    with tracefile.open(folder.path) as trace:
+        subbufs = iter(trace.subbufs(check=bool(len(data) % 2)))
+        for _ in range(len(data) % 3):
+            ask_unchecked(next(subbufs))
+        folder.store(changed(data))
+        for sub in subbufs:
+            ask_unchecked(sub)
+        assert all(problem.text for problem in trace.problems)
 
 
 def play(data: bytes) -> None:
-    """The input's last byte says what is asked; that of the last kind is everything."""
-    ground().store(changed(data))
-    ask_it = (*QUESTIONS, ask)[data[-1] % (len(QUESTIONS) + 1) if data else -1]
+    """The input's last byte says what is asked: one of the questions, all, or while it changes."""
+    kind = data[-1] % (len(QUESTIONS) + 2) if data else len(QUESTIONS)
+    folder = ground("app/.rchan")
     try:
-        ask_it(ground().path)
+        if kind > len(QUESTIONS):
+            ask_while_it_changes(data, folder)
+            return
+        folder.store(changed(data))
+        (*QUESTIONS, ask)[kind](folder.path)
     except (tracefile.RecordingDamaged, tracefile.RecordingNotFound) as error:
         assert str(error)
 

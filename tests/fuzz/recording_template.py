@@ -6,6 +6,7 @@ import json
 from functools import cache
 
 import json_change
+from folder import Files
 
 from rchan import Count, Stats
 from rchan._core import crc32c
@@ -16,8 +17,6 @@ MANIFEST = ".rchan/manifest.json"
 CREATED = (1_000, 500)
 NOTHING = Count(0, 0)
 SUBBUFS = 3  # of each buffer: two in its first file, one in its second
-
-Files = dict[str, bytes]
 
 
 def frame(data: bytes) -> bytes:

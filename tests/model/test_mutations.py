@@ -325,7 +325,7 @@ BUGS: list[tuple[type[Protocol], Build, int, dict[str, Any], int, str]] = [
     (ResetWritesOneAccount, one_reset, 2, {}, 0, "books"),
     (ResetAddsUp, one_reset, 2, {}, 1, "books"),
     (FileSizeAddsUp, one_reset, 2, {}, 1, "file size"),
-    (ReaderIgnoresReset, one_reset, 1, {}, 1, "delivered"),
+    (ReaderIgnoresReset, one_reset, 1, {}, 1, "books"),
     (OwnerGivesUpReset, one_reset, 2, {}, 1, "nobody's"),
     (ResetClearsFlagFirst, one_reset, 1, {}, 1, "books"),
 ]

@@ -1,24 +1,21 @@
 """Every test has a directory of channels of its own, in shared memory."""
 
-import contextlib
 import ctypes
 import gc
 import os
 import signal
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import leaks
 import pytest
 from mounts import relay  # noqa: F401 - a fixture for all
 
 import rchan
 from rchan import cpus
-
-# A shell gives its background jobs an ignored SIGINT, and they their children: those here obey it.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure() -> None:
@@ -35,11 +32,20 @@ def channels(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
     """The default directory of channels during the test."""
     with tempfile.TemporaryDirectory(prefix="rchan-test-", dir="/dev/shm") as path:
         monkeypatch.setenv("RCHAN_DIR", path)
+        before = leaks.Before()
         yield Path(path)
-        if held(path):
-            request.node.funcargs.clear()  # what fixtures gave it
+        request.node.funcargs.clear()  # what fixtures gave it
+        if before.left(path):
             gc.collect()
-        assert not held(path), "the test left descriptors open or memory mapped"
+        assert not before.left(path), "the test left this behind"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def objects() -> Iterator[None]:
+    """The tests of a module leave no object of the core alive, and so none of its memory."""
+    before = leaks.core_objects()
+    yield
+    assert leaks.core_objects() - before == Counter()
 
 
 @pytest.fixture
@@ -74,17 +80,6 @@ def open_files() -> Iterator[None]:
     yield
     gc.collect()
     assert (open_descriptors(), mapped_channels()) == before
-
-
-def held(path: str) -> list[str]:
-    """What this process has open or mapped below that directory: an attachment has a descriptor
-    (and a slot), a buffer has a mapping."""
-    found = []
-    for fd in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            found.append(os.readlink(f"/proc/self/fd/{fd}"))
-    found += Path("/proc/self/maps").read_text().splitlines()
-    return [name for name in found if f"{path}/" in name]
 
 
 def open_descriptors() -> int:

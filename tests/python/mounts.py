@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -82,6 +83,20 @@ def detach(point: str | Path) -> None:
     with contextlib.suppress(NotMounted):
         while True:
             unmount(point, lazy=True)
+
+
+def refusal(act, *args) -> int | None:
+    """The errno that it fails with."""
+    with pytest.raises(OSError) as caught:
+        act(*args)
+    return caught.value.errno
+
+
+def polled(fd: int, timeout: int = 0) -> list[int]:
+    """What poll finds within so many milliseconds."""
+    poller = select.poll()
+    poller.register(fd, select.POLLIN | select.POLLRDNORM)
+    return [mask for _, mask in poller.poll(timeout)]
 
 
 @contextlib.contextmanager

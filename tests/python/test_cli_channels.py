@@ -213,6 +213,14 @@ class TestNearMatches:
             assert done.err.endswith("did you mean 'app'?\n"), done.err
             assert len(done.err.splitlines()) == 1
 
+    def test_of_one_of_several(self, app: rchan.Channel) -> None:
+        for command in ("rm", "flush", "pause"):
+            done = call(command, "apq", "quite-different")
+            assert done.status == exits.NOT_FOUND
+            first, second = done.err.splitlines()
+            assert first.endswith("did you mean 'app'?")
+            assert "did you mean" not in second
+
     def test_of_commands(self) -> None:
         done = call("snapshto")
         assert (done.status, "'snapshot'" in done.err) == (exits.USAGE, True)

@@ -2,8 +2,12 @@
 
 import json
 import os
+import re
+import shlex
+import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +16,10 @@ from commands import Terminal, recorded, run, sequence, start, wait_until
 
 import rchan
 from rchan.cli import exits
+from rchan.cli.parsing import parse
 from rchan.recorder import load
+
+UNIT = Path(__file__).parents[2] / "examples" / "rchan-record.service"
 
 
 @pytest.fixture
@@ -75,6 +82,31 @@ class TestDaemon:
         assert run("record", "--until-empty", "-o", tmp_path, "app").returncode == 0
         assert run("verify", tmp_path).returncode == 0
         assert recorded(tmp_path) == sequence(3)
+
+
+class TestUnit:
+    """The example of a systemd unit."""
+
+    def test_its_command_is_understood(self) -> None:
+        text = UNIT.read_text().replace("\\\n", " ")
+        (start,) = re.findall(r"^ExecStart=%h/\.local/bin/rchan (.*)$", text, re.MULTILINE)
+        options = parse(shlex.split(start))
+        assert (options.names, options.directory, options.watch) == (["*"], "%S/rchan", True)
+        assert options.flush_every == 1.0
+
+    @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze")
+    def test_systemd_finds_nothing_wrong(self, tmp_path: Path) -> None:
+        unit = tmp_path / UNIT.name
+        unit.write_text(UNIT.read_text().replace("%h/.local/bin/rchan", "/bin/true"))
+        done = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", unit],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if "Failed to initialize" in done.stderr:
+            pytest.skip(done.stderr)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 class TestVerifyAndMerge:

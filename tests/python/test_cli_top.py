@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,27 @@ class TestView:
             assert app.producers() == before == [os.getpid()]
 
         under_pilot(test)
+
+    def test_left_while_it_looks(self, app: rchan.Channel) -> None:
+        """What a look finds after the screen has gone is drawn nowhere."""
+        looking, left = threading.Event(), threading.Event()
+
+        def slow() -> list[Look]:
+            looking.set()
+            assert left.wait(30)
+            return looks(None)
+
+        async def run() -> None:
+            top = Top(lambda: looks(None), None, "here", 1e6)
+            async with top.run_test(size=(80, 24)):
+                top._look = slow
+                look = asyncio.create_task(top.look_again())
+                await asyncio.to_thread(looking.wait, 30)
+            left.set()
+            await look
+            top.on_data_table_row_highlighted()
+
+        asyncio.run(run())
 
 
 def title(top: Top) -> str:

@@ -124,3 +124,36 @@ def test_threads_at_once(channels):
         assert by_worker(trace.channel) == {n: list(range(200)) for n in range(4)}
         spans = [e.fields["span"] for e in snapshot(trace.channel) if e.name == "step:begin"]
         assert len(set(spans)) == len(spans) == 800
+
+
+# ---- in the middle of a write ----
+
+
+def test_a_value_that_closes_the_channel(trace):
+    class Sly:
+        def __index__(self) -> int:
+            trace.channel.detach()
+            return 1
+
+    with pytest.raises(rchan.ChannelClosed):
+        trace.event("outer", a=rchan.u64)(Sly())
+
+
+def test_signal_handlers_that_write_while_events_are_written(trace):
+    """Every half millisecond, between any two byte codes."""
+    inner, outer = trace.event("inner", n=rchan.u32), trace.event("outer", n=rchan.u32)
+    fates: list[bool] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: fates.append(inner(len(fates))))
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    written = 0
+    try:
+        while len(fates) < 20:
+            assert outer(written)
+            written += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert all(fates)
+    total = trace.channel.stats().total
+    assert total.written.records == written + len(fates)
+    assert total.closes

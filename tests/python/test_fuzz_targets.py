@@ -1,4 +1,4 @@
-"""The fuzz targets in Python that need no files of their own: any bytes, and the stored corpus."""
+"""The fuzz targets in Python (that of recordings apart): any bytes, and the stored corpus."""
 
 import json
 import struct
@@ -13,13 +13,14 @@ import rchan
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
 
+import fuzz_events
 import fuzz_metadata
 import fuzz_mount
 
 from rchan.events import schema, tsdl
 
 CORPUS = Path(__file__).parents[1] / "fuzz/corpus"
-TARGETS = {"metadata": fuzz_metadata, "mount": fuzz_mount}
+TARGETS = {"events": fuzz_events, "metadata": fuzz_metadata, "mount": fuzz_mount}
 
 
 @pytest.fixture
@@ -47,6 +48,18 @@ def test_the_stored_corpus(name: str, let_go: None) -> None:
 @settings(max_examples=100, deadline=None)
 def test_any_metadata(data: bytes) -> None:
     fuzz_metadata.play(data)
+
+
+@given(data=st.binary(max_size=60))
+@settings(max_examples=60, deadline=None)
+def test_any_streams(data: bytes) -> None:
+    fuzz_events.play(data)
+
+
+def test_the_streams_that_are_changed_are_right() -> None:
+    folder = fuzz_events.ground("trace")
+    folder.store(fuzz_events.template())
+    assert fuzz_events.read(folder) == 2 * fuzz_events.EVENTS * fuzz_events.PACKETS
 
 
 def test_any_requests(let_go: None) -> None:

@@ -10,6 +10,7 @@ import threading
 
 import pytest
 from forking import forked
+from mounts import polled, refusal
 
 import rchan
 from rchan.mount import BACKING_XATTR
@@ -35,12 +36,6 @@ def shown(app, relay):
 def finish(channel, data=b"x"):
     assert channel.write(data)
     channel.flush()
-
-
-def refusal(act, *args):
-    with pytest.raises(OSError) as caught:
-        act(*args)
-    return caught.value.errno
 
 
 def test_the_tree(relay, app):
@@ -206,12 +201,6 @@ def test_a_mapping_outlives_its_file(relay, app):
 # waiting
 
 
-def polled(fd, timeout=0):
-    poller = select.poll()
-    poller.register(fd, select.POLLIN | select.POLLRDNORM)
-    return [mask for _, mask in poller.poll(timeout)]
-
-
 def test_poll(app, shown):
     assert polled(shown) == []
     app.write(b"x")
@@ -360,7 +349,7 @@ def test_shutil(relay, app, tmp_path):
     assert (tmp_path / "copy").read_bytes() == b"copied\n" * 500
 
 
-# several at once, and damage
+# several at once
 
 
 def test_several_clients_at_once(relay):
@@ -406,55 +395,6 @@ def test_several_clients_at_once(relay):
         assert sorted(numbers) == list(range(count))
         stats = busy.stats().total
         assert stats.closes and stats.consumed == (count, count * size)
-
-
-@pytest.mark.filterwarnings("ignore::rchan.RchanWarning")
-def test_a_damaged_channel_and_the_server_stays(relay):
-    pid = os.fork()
-    if pid == 0:
-        rchan.create("bad", relay.root, subbuf_size=4096, n_buffers=1).write(b"x" * 100)
-        os._exit(0)
-    os.waitpid(pid, 0)
-    fd = os.open(relay.point / "bad0", os.O_RDONLY)
-    assert polled(fd) == []
-    os.truncate(relay.root / "bad.chan", 0)
-    assert refusal(os.read, fd, 10) == errno.EIO
-    assert polled(fd) == [select.POLLERR]
-    assert os.stat(relay.point / "bad0").st_size == 4096 * 8, "a look at it kills nobody"
-    os.close(fd)
-    assert refusal(os.open, relay.point / "bad0", os.O_RDONLY) == errno.EIO
-    assert b"state: damaged" in relay.read("bad.info")
-    assert relay.server.poll() is None
-    rchan.remove("bad", relay.root)
-    assert relay.names() == []
-
-
-@pytest.mark.filterwarnings("ignore::rchan.RchanWarning")
-@pytest.mark.parametrize("look", [os.stat, os.fstat, polled])
-def test_each_first_look_at_a_cut_channel_is_safe(relay, look):
-    """Its memory is gone: whatever comes first must not be a SIGBUS of the server."""
-    pid = os.fork()
-    if pid == 0:
-        rchan.create("bad", relay.root, subbuf_size=4096, n_buffers=1).write(b"x" * 100)
-        os._exit(0)
-    os.waitpid(pid, 0)
-    fd = os.open(relay.point / "bad0", os.O_RDONLY)
-    polled(fd)
-    os.truncate(relay.root / "bad.chan", 0)
-    look(relay.point / "bad0" if look is os.stat else fd)
-    assert polled(fd) == [select.POLLERR]
-    os.close(fd)
-    relay.until_free("bad")
-    assert relay.server.poll() is None
-    rchan.remove("bad", relay.root)
-
-
-def test_hostile_names(relay):
-    name = "new\nline \x1b[31m\udcff"
-    with rchan.create(name, relay.root, subbuf_size=64, n_buffers=1) as channel:
-        channel.write(b"data")
-        assert name + "0" in relay.names()
-        assert relay.read(name + "0") == b"data"
 
 
 def test_a_reader_that_is_stopped_holds_nobody_up(relay, app, shown):

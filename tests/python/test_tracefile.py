@@ -194,6 +194,27 @@ class TestDamage:
                     assert report.damaged == damaged
             path.write_bytes(data)
 
+    def test_a_compressed_one_cut_or_changed_at_every_byte(
+        self, app: rchan.Channel, tmp_path: Path
+    ) -> None:
+        pytest.importorskip("zstandard")
+        assert all(app.write(b"%07d\n" % number, cpu=0) for number in range(20))
+        record_one(
+            app, tmp_path, stop=at_once, options=Options(files=FileOptions(compression="zstd"))
+        )
+        (report,) = tracefile.verify(tmp_path)
+        assert (report.problems, report.checked, report.records) == ((), 3, 20)
+        whole = lines(tmp_path)
+        path = tmp_path / "app" / "app.0.zst"
+        data = path.read_bytes()
+        for at in range(len(data)):
+            path.write_bytes(data[:at])
+            assert self.check(tmp_path, whole, f"cut at {at}").damaged
+            path.write_bytes(data[:at] + bytes([data[at] ^ 0x40]) + data[at + 1 :])
+            report = self.check(tmp_path, whole, f"changed at {at}")
+            # (A bit of a frame's header may say the same in other words.)
+            assert report.damaged or lines(tmp_path) == whole, f"changed at {at}"
+
     @pytest.mark.parametrize("number", [0, 1, 2])
     def test_a_missing_file(self, recording: Path, number: int) -> None:
         whole = lines(recording)

@@ -14,7 +14,7 @@ SHIM = Path(__file__).parents[1] / "world/shim_fail.c"
 
 # In a process of its own, under the shim.
 PROGRAM = """
-import ctypes, os, sys
+import ctypes, os, sys, rchan.relay
 import rchan
 from rchan import cpus
 
@@ -73,10 +73,48 @@ def bell():  # one whose name cannot be taken away goes when the next is made
     with rchan.RelayFile(channel.buffers[0]) as file:
         file.fileno()
 
+def late_in_vain():  # a file is in the way: what had a name is hidden, then given up
+    channel = rchan.create(None, subbuf_size=64, n_buffers=2)
+    try:
+        channel.late_setup_files("taken")
+    except rchan.ChannelExists:
+        return channel
+    except BaseException:
+        channel.close()
+        raise
+
+def trace():
+    try:
+        tracer = rchan.Tracer("events", n_buffers=1)
+    except BaseException:  # it may have made the channel: another one can have joined it by then
+        shim.shim_disarm()
+        if rchan.list():
+            rchan.remove("events")
+        raise
+    try:
+        tracer.event("request", user=rchan.u64)(42)
+    except BaseException:
+        shim.shim_disarm()
+        end_trace(tracer)
+        raise
+    return tracer
+
+def end_trace(tracer):
+    tracer.close()
+    rchan.remove("events")
+
 counts = {}
 with cpus.injected(possible=range(2), online=(0, 1)):
     counts["create"] = everywhere(lambda: rchan.create("app", subbuf_size=64, n_buffers=2))
     counts["late"] = everywhere(late)
+    open(os.path.join(root, "taken1"), "x").close()
+    counts["late in vain"] = everywhere(late_in_vain, at_once=False)
+    os.unlink(os.path.join(root, "taken1"))
+    team = rchan.relay.relayfs_create_dir("team", root, os.getegid())
+    shared = lambda: rchan.create("app", team, subbuf_size=64, n_buffers=2, group=os.getegid())
+    counts["share"] = everywhere(shared)
+    rchan.relay.relayfs_remove_dir(team, os.getegid())
+    counts["events"] = everywhere(trace, end_trace)
     with rchan.create("app", subbuf_size=64, n_buffers=2) as channel:
         channel.write(b"x", 0)
         counts["open"] = everywhere(lambda: rchan.open("app"))

@@ -100,6 +100,16 @@ int fchmod(int fd, mode_t mode)
     return fails() ? -1 : NEXT(fchmod)(fd, mode);
 }
 
+int fchown(int fd, uid_t user, gid_t group)
+{
+    return fails() ? -1 : NEXT(fchown)(fd, user, group);
+}
+
+ssize_t pwrite(int fd, const void *from, size_t length, off_t at)
+{
+    return fails() ? -1 : NEXT(pwrite)(fd, from, length, at);
+}
+
 int linkat(int from, const char *old, int to, const char *name, int flags)
 {
     return fails() ? -1 : NEXT(linkat)(from, old, to, name, flags);
@@ -169,6 +179,7 @@ ALSO(posix_fallocate64, posix_fallocate);
 ALSO(ftruncate64, ftruncate);
 ALSO(fcntl64, fcntl);
 ALSO(pread64, pread);
+ALSO(pwrite64, pwrite);
 ALSO(mmap64, mmap);
 int fstat64(int fd, struct stat64 *found)
 {

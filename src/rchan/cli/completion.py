@@ -10,7 +10,7 @@ from argparse import Action, ArgumentParser, Namespace
 from typing import Any, Final
 
 from rchan.cli import exits
-from rchan.cli.commands import COMMANDS
+from rchan.cli.commands import COMMANDS, near
 
 _ABOUT: Final = """\
 Print the script that teaches a shell to complete rchan's subcommands, options
@@ -104,6 +104,11 @@ def channel_names(parent: str | None) -> list[str]:
         return names_in(parent)
     except (RchanError, OSError, ValueError):
         return []
+
+
+def near_channel(name: str, parent: str | None) -> str:
+    """'; did you mean …?' for the channels of this directory that are spelled like it."""
+    return near(name, channel_names(parent))
 
 
 def candidates(words: list[str]) -> list[tuple[str, str]]:

@@ -7,10 +7,11 @@ from typing import Any, Final
 from rchan.channel import Channel
 from rchan.channel import open as open_channel
 from rchan.cli import exits
+from rchan.cli.completion import near_channel
 from rchan.cli.options import add_names_to
 from rchan.cli.parsing import add_command
 from rchan.cli.screen import complain
-from rchan.errors import RchanError
+from rchan.errors import ChannelNotFound, RchanError
 
 
 def _pause(channel: Channel) -> None:
@@ -98,7 +99,8 @@ def run(options: Namespace) -> int:
         try:
             _act(action, name, options.parent)
         except RchanError as error:
-            failed = complain(str(error), exits.status_of(error))
+            hint = near_channel(name, options.parent) if isinstance(error, ChannelNotFound) else ""
+            failed = complain(f"{error}{hint}", exits.status_of(error))
             status = status or failed
     return status
 

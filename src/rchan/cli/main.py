@@ -106,13 +106,12 @@ def _no_command(word: str) -> str:
 
 def _near_channels(arguments: list[str], error: ChannelNotFound) -> str:
     """Names of channels that are spelled like the one that is not there."""
-    from rchan.cli.completion import channel_names
+    from rchan.cli.completion import near_channel
 
     at = arguments.index("--parent") + 1 if "--parent" in arguments[:-1] else 0
     parent = arguments[at] if at else ""
-    names = channel_names(parent or None)
     missing = [word for word in arguments[1:] if f"no channel {word} " in str(error)]
-    return near(missing[0], names) if missing else ""
+    return near_channel(missing[0], parent or None) if missing else ""
 
 
 def _words_of(error: OSError) -> str:

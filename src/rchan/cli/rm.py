@@ -6,11 +6,12 @@ from typing import Any, Final
 
 from rchan.catalog import remove
 from rchan.cli import exits
+from rchan.cli.completion import near_channel
 from rchan.cli.look import looks
 from rchan.cli.options import add_names_to
 from rchan.cli.parsing import add_command
 from rchan.cli.screen import complain, count_text, name_text
-from rchan.errors import RchanError
+from rchan.errors import ChannelNotFound, RchanError
 
 _ABOUT: Final = """\
 Remove channels. Nobody can write to one any more; whoever has it open can read
@@ -69,6 +70,7 @@ def _remove_each(options: Namespace, names: list[str]) -> int:
         try:
             remove(name, options.parent)
         except RchanError as error:
-            failed = complain(str(error), exits.status_of(error))
+            hint = near_channel(name, options.parent) if isinstance(error, ChannelNotFound) else ""
+            failed = complain(f"{error}{hint}", exits.status_of(error))
             status = status or failed
     return status

@@ -108,14 +108,13 @@ def amount_text(size: float) -> str:
 
 
 def lost_text(lost: "dict[str, Count]") -> str:
-    """'lost 0', or 'lost 1,204: 1,200 full, 4 too big'."""
-    total = sum(count.records for count in lost.values())
-    causes = ", ".join(
-        f"{count.records:,} {cause.replace('_', ' ')}"
-        for cause, count in lost.items()
-        if count.records
-    )
-    return f"lost {total:,}: {causes}" if causes else "lost 0"
+    """'lost 0', 'lost 12: full', or 'lost 1,204: 1,200 full, 4 too big'."""
+    causes = {cause.replace("_", " "): count.records for cause, count in lost.items()}
+    causes = {cause: count for cause, count in causes.items() if count}
+    total = sum(causes.values())
+    if len(causes) < 2:
+        return ": ".join([f"lost {total:,}", *causes])
+    return f"lost {total:,}: " + ", ".join(f"{n:,} {cause}" for cause, n in causes.items())
 
 
 def name_text(name: str) -> str:
@@ -187,23 +186,27 @@ class LiveLine:
         if self.live:
             self._write(_CLEAR)
 
-    def _text(self, progress: Progress) -> tuple[str, str]:
+    def _text(self, progress: Progress) -> tuple[str, str, str]:
+        """What comes first; what follows; and what follows where that is too long."""
         if progress.stalled is not None:
-            return f"{duration_text(progress.seconds)}  not consuming: ", progress.stalled
+            beginning = f"{duration_text(progress.seconds)}  not consuming: "
+            return beginning, progress.stalled, progress.stalled.split(": ")[-1]
         numbers = (
             f"{duration_text(progress.seconds)}  {self._label}  "
             f"{progress.records:>11,} records  {amount_text(progress.bytes):>8}  "
             f"{amount_text(self._rate):>8}/s  "
         )
-        return numbers, lost_text(progress.lost)
+        lost = lost_text(progress.lost)
+        return numbers, lost, lost.split(":")[0]
 
-    def _painted(self, text: tuple[str, str]) -> str:
+    def _painted(self, text: tuple[str, str, str]) -> str:
         width = self._width()
-        numbers = text[0][:width]
-        lost = text[1][: width - len(numbers)]
+        beginning = text[0][:width]
+        rest = text[1] if len(text[0]) + len(text[1]) <= width else text[2]
+        rest = rest[: width - len(beginning)]
         if self._colour and not text[1].endswith(" 0"):
-            lost = f"\x1b[31m{lost}\x1b[m"
-        return numbers + lost
+            rest = f"\x1b[31m{rest}\x1b[m"
+        return beginning + rest
 
     def _width(self) -> int:
         try:

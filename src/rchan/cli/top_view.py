@@ -104,6 +104,11 @@ class Top(App[None]):
 
     # ---- drawing ----
 
+    @property
+    def _there(self) -> bool:
+        """Is there something to draw on? Somebody may leave while a look is going on."""
+        return bool(self.screen_stack) and bool(self.query("#detail"))
+
     def _table(self) -> "DataTable[Text]":
         return self.query_one("#channels", DataTable)
 
@@ -113,6 +118,8 @@ class Top(App[None]):
         self._show_title()
 
     def _show_title(self) -> None:
+        if not self._there:
+            return
         frozen = "  (frozen)" if self._frozen else ""
         many = len(self._watch.channels)
         channels = "1 channel" if many == 1 else f"{many} channels"
@@ -122,6 +129,8 @@ class Top(App[None]):
         self.query_one("#title", Static).update(title)
 
     def _show(self) -> None:
+        if not self._there:
+            return
         self._show_title()
         channels = self._watch.channels
         table = self._table()
@@ -141,6 +150,8 @@ class Top(App[None]):
         self._show_detail()
 
     def _show_detail(self) -> None:
+        if not self._there:
+            return
         below = self.query_one("#detail", Static)
         watched = self._watched()
         if watched is None:

@@ -87,7 +87,7 @@ class LogHandler(logging.Handler):
     # ---- the quick way ----
 
     def handle(self, record: logging.LogRecord) -> Any:
-        """Write it, if no filter objects; without a lock, which is the buffer's affair."""
+        """Write the record, if no filter objects; without a lock, which is the buffer's affair."""
         if self.filters:
             passed: Any = self.filter(record)
             if not passed:
@@ -98,7 +98,7 @@ class LogHandler(logging.Handler):
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write it, whatever filters say."""
+        """Write the record, whatever filters say; never raises (logging.Handler.handleError)."""
         try:
             own = record.__dict__
             if len(own) == N_PLAIN and own["exc_info"] is None and own["stack_info"] is None:
@@ -125,7 +125,10 @@ class LogHandler(logging.Handler):
             self.handleError(record)
 
     def write(self, place: Place, message: str, args: tuple[object, ...]) -> bool:
-        """Write a message, and no record of it is made; False: it has to be made."""
+        """Write a message, and no record of it is made; False: it has to be made.
+
+        place: where in the program. args: what is to be put into the message.
+        """
         try:
             if not args:
                 found = self._sites[place]

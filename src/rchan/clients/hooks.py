@@ -27,12 +27,15 @@ _installed: "dict[Any, Installed]" = {}
 
 
 class Installed:
-    """What `install` did; `uninstall`, or leaving it as a context manager, undoes it."""
+    """Made by `install`; `uninstall`, or leaving it as a context manager, undoes what that did."""
 
     def __init__(
         self, tracer: Tracer, own: bool, told: Told | None, wanted: dict[str, Any]
     ) -> None:
-        """wanted: as of `install`; told: called at every uncaught exception."""
+        """tracer: what writes; own: it is to be closed, too; wanted: as of `install`.
+
+        told: called at every uncaught exception.
+        """
         self._own, self._told, self._wanted = own, told, wanted
         self.tracer = tracer
         """What the events are written with."""
@@ -76,7 +79,10 @@ class Installed:
                 self._started_event(os.getppid(), " ".join(sys.orig_argv)[:_MOST_COMMAND])
 
     def exception(self, where: str, error: BaseException | None, thread: str = "") -> None:
-        """Write it; nothing comes of it if that fails."""
+        """Write error as an event; nothing comes of it if that fails.
+
+        where: what caught it, such as "main". thread: its name; default: that of this one.
+        """
         if not self._on or error is None:
             return
         with contextlib.suppress(Exception):

@@ -43,7 +43,8 @@ def to_record(
 ) -> logging.LogRecord:
     """A LogRecord, to be given to any handler: `logging.getLogger(record.name).handle(record)`.
 
-    fields: of a log event. realtime_ns: when it was written, nanoseconds since 1970.
+    fields: of a log event. realtime_ns: when it was written, nanoseconds since 1970. pid, tid: of
+    the process and thread that wrote it.
     """
     level = fields.get("level", 0)
     label = fields.get("level_name") or unescaped(str(level))

@@ -44,7 +44,7 @@ class EventSchema:
     """"begin" or "end": it is one of the two events of a span."""
 
     def same_as(self, other: "EventSchema") -> bool:
-        """Do both describe the same, whatever their ids?"""
+        """Do this and other describe the same, whatever their ids?"""
         return (self.name, self.fields, self.span) == (other.name, other.fields, other.span)
 
     def to_line(self) -> str:
@@ -57,7 +57,10 @@ class EventSchema:
 
     @classmethod
     def from_line(cls, line: str | bytes) -> Self:
-        """The reverse of `to_line`. Raises what _DAMAGE has."""
+        """The reverse of `to_line`; line: one line of metadata.
+
+        Raises ValueError (FieldError, SchemaError), KeyError, TypeError.
+        """
         given = json.loads(line)
         id, name, span = given["id"], check_event_name(given["name"]), given.get("span")
         fields = {str(field): FieldType.from_json(kind) for field, kind in given["fields"]}

@@ -80,9 +80,9 @@ class Tracer:
         """Create or join.
 
         name, parent, group: as of `rchan.create`; or an open Channel that holds events.
-        subbuf_size (256 at least; None: 262144), n_subbufs (None: 8), overwrite (None: False),
-        n_buffers, mode: of a new channel, as of `rchan.create`. Of one that is there already,
-        None takes what there is, and another number is a GeometryError.
+        subbuf_size (bytes, 256 at least; None: 262144), n_subbufs (None: 8), overwrite (None:
+        False), n_buffers, mode: of a new channel, as of `rchan.create`. Of one that is there
+        already, None takes what there is, and another number is a GeometryError.
         clock: of a new channel: "counter": the CPU's own (8 to 12 ns), "monotonic":
         CLOCK_MONOTONIC; "auto": the counter where the kernel itself trusts it.
 

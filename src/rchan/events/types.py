@@ -67,7 +67,7 @@ class FieldType:
 
     @classmethod
     def from_json(cls, given: Any) -> "FieldType":
-        """The reverse of `to_json`. Raises ValueError for anything else."""
+        """The reverse of `to_json`; given: what it gave. Raises ValueError for anything else."""
         if isinstance(given, str) and given in SCALARS:
             return cls(given)
         if isinstance(given, dict) and "array" in given:
@@ -77,7 +77,10 @@ class FieldType:
         raise ValueError(f"no type of a field: {given!r}")
 
     def for_binding(self, name: str, most: int) -> tuple[str, int, int, dict[Any, int] | None, int]:
-        """A field of this type as the C encoder takes it; `most`: bytes of a string, here."""
+        """A field of this type as the C encoder takes it.
+
+        name: its; most: bytes of a string, here.
+        """
         count = _SCALAR if not self.is_array else _VARIABLE if self.length is None else self.length
         accepted = None
         if self.labels is not None:

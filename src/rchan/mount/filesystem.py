@@ -28,18 +28,21 @@ class Filesystem:
         self.buffers = OpenBuffers()
 
     def entry(self, path: str) -> Entry:
-        """What is there. Raises ChannelNotFound, NotPermitted."""
+        """What is at a path below the root. Raises ChannelNotFound, NotPermitted."""
         if not path:
             return root_entry(self.root)
         parent, _, name = path.rpartition("/")
         return find(self._directory(parent), name)
 
     def list(self, path: str) -> list[Entry]:
-        """What is in a directory, by name. Raises ChannelNotFound, NotPermitted."""
+        """What is in the directory at path, by name. Raises ChannelNotFound, NotPermitted."""
         return list(listing(self._directory(path)))
 
     def make_directory(self, path: str) -> Entry:
-        """relayfs_create_dir. Raises ChannelExists, BadName, ChannelNotFound, NotPermitted."""
+        """relayfs_create_dir at that path.
+
+        Raises ChannelExists, BadName, ChannelNotFound, NotPermitted.
+        """
         parent, _, name = path.rpartition("/")
         place = self._directory(parent)
         if name.endswith(_HIDDEN):
@@ -48,15 +51,19 @@ class Filesystem:
         return find(place, name)
 
     def remove_directory(self, path: str) -> None:
-        """relayfs_remove_dir. Raises OSError (ENOTEMPTY), ChannelNotFound, NotPermitted."""
+        """relayfs_remove_dir of that path.
+
+        Raises OSError (ENOTEMPTY), ChannelNotFound, NotPermitted.
+        """
         place = self._directory(path)
         if os.listdir(place):
             Path(place).rmdir()  # says that it is not empty
         relayfs_remove_dir(place)
 
     def open(self, entry: Entry, write: bool) -> OpenedFile:
-        """Open a file. write: for writing only; else for reading only.
+        """Open a file.
 
+        entry: what `entry` or `list` gave. write: for writing only; else for reading only.
         Raises NotPermitted (the other way), ChannelNotFound, CorruptChannel, SystemFailure.
         """
         if write != (entry.kind is Kind.CONTROL):

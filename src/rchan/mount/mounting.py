@@ -190,8 +190,9 @@ def _said(what: str, words: str) -> str:
 
 
 def unmount(path: str | os.PathLike[str], lazy: bool = False) -> None:
-    """Unmount channels. lazy: although files are open there; they end when they are closed.
+    """Unmount the channels at path.
 
+    lazy: although files are open there; the mount ends when they are closed.
     Raises NotMounted, NotPermitted, MountFailed (files are open).
     """
     point = _resolved(path)

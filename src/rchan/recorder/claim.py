@@ -180,7 +180,7 @@ def _refuse(where: Path, before: Recording, same: bool) -> None:
     what = "a complete recording" if before.state == "complete" else "an unfinished recording"
     whose = "of this channel" if same else f"of an earlier channel {before.channel!r}"
     raise RecordingExists(
-        f"{where} already holds {what} {whose}: give another directory, or append to it"
+        f"{where} already holds {what} {whose}: give another directory, or append to it (--append)"
     )
 
 

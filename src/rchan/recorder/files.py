@@ -55,9 +55,10 @@ class StreamName:
 class FileSink(Sink):
     """A stream file and its index. A file that is there already is gone on with.
 
-    place: the recording's directory. created_ns: of the channel, for the index. position: (resets,
-    number) of the sub-buffer that the channel would give next: what lies before it must not be
-    given up, whatever its checksum says. Raises RecordingFailed.
+    place: the recording's directory. name: of the file. subbuf_size: bytes, of the channel.
+    options: of the files. limit: bytes of the file, 0: any number. created_ns: of the channel, for
+    the index. position: (resets, number) of the sub-buffer that the channel would give next: what
+    lies before it must not be given up, whatever its checksum says. Raises RecordingFailed.
     """
 
     def __init__(
@@ -149,11 +150,11 @@ class FileSink(Sink):
         return _core.crc32c(self.decode(stored, entry)) == entry.data_crc
 
     def decode(self, stored: bytes, entry: Entry) -> bytes:
-        """The sub-buffer's bytes of what is in the file."""
+        """The sub-buffer's bytes. stored: what is in the file for this entry of the index."""
         return stored[: entry.length]
 
     def goes_on_after(self, entry: Entry) -> None:
-        """The newest that is recorded, here or in the file before: it is not recorded again."""
+        """entry is the newest that is recorded, here or in the file before: never again."""
         self._stream.any = True
         self._stream.last_resets, self._stream.last_seq = entry.resets, entry.seq
 
@@ -287,7 +288,7 @@ class FileSink(Sink):
 class ZstdFileSink(FileSink):
     """A FileSink whose sub-buffers are zstd frames; `zstdcat` of the file gives what FileSink has.
 
-    Raises Unsupported if there is no zstd in this Python.
+    Arguments as of `FileSink`. Raises Unsupported if there is no zstd in this Python.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ class Manager:
         self._interval = _watchdog_interval()
 
     def tell(self, text: str) -> None:
-        """Send lines such as READY=1; that nobody hears it is no reason to stop."""
+        """Send text, lines such as READY=1; that nobody hears it is no reason to stop."""
         if self._address[:1] not in ("/", "@"):
             return
         address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
@@ -27,7 +27,7 @@ class Manager:
             out.sendto(text.encode(), address)
 
     def status(self, text: str) -> None:
-        """One line for people."""
+        """Send text, one line for people."""
         if text != self._status:
             self._status = text
             self.tell(f"STATUS={text}")

@@ -32,6 +32,8 @@ class RotatingSink(Sink):
     """Files one after another. open_file: makes file number n, going on after that entry. opening:
     what a new file begins with, given how the newest sub-buffer before it began.
 
+    rotation: when a new one begins. chunk: number of the first. older: that are there already.
+
     changed: called when a file was added or is about to be removed; remove: removes one. files:
     that are there already, the oldest first; the last of them is gone on with.
     """
@@ -125,7 +127,7 @@ class RotatingSink(Sink):
         self._current.conclude(data)
 
     def tick(self, now: float) -> None:
-        """Begin a new file if this one is old enough and not empty."""
+        """Begin a new file if this one is old enough and not empty. now: seconds, monotonic."""
         seconds = self._rotation.seconds
         if seconds is not None and now - self._begun >= seconds:
             self.rotate()

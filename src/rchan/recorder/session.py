@@ -30,7 +30,10 @@ RETRY: Final = 0.25  # seconds between two attempts to write to a disk that fail
 
 
 class Recordings(Sequence[Recording]):
-    """What `record` returns: a Recording for each channel (and each time it was made anew)."""
+    """Made by `record`: recordings, one for each channel (and each time it was made anew).
+
+    reason: why it ended.
+    """
 
     def __init__(self, recordings: Sequence[Recording], reason: str) -> None:
         self._all = tuple(recordings)

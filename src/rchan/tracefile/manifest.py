@@ -36,6 +36,7 @@ class Moment:
 
     @classmethod
     def now(cls) -> "Moment":
+        """This one."""
         return cls(time_ns(), monotonic_ns())
 
     @property
@@ -172,10 +173,12 @@ class Recording:
 
     @property
     def bytes(self) -> int:
+        """Bytes recorded, without padding, those that expired since not counted."""
         return sum(file.bytes for file in self.files)
 
     @property
     def subbufs(self) -> int:
+        """Sub-buffers recorded, those that expired since not counted."""
         return sum(file.subbufs for file in self.files)
 
     @property

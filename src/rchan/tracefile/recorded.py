@@ -16,7 +16,11 @@ _LOST: Final = ("overwritten", "full", "too_big", "disabled", "contended")
 
 
 class RecordedSubbuf:
-    """A recorded sub-buffer, with what a live reader's has (`rchan.TakenSubbuf`)."""
+    """A recorded sub-buffer, with what a live reader's has (`rchan.TakenSubbuf`).
+
+    Made by `Trace`. channel, stream, entry: where it is. lost: before it. data: its bytes; None: to
+    be read when asked for.
+    """
 
     __slots__ = ("_data", "_stream", "channel", "entry", "lost")
 
@@ -82,11 +86,11 @@ class RecordedSubbuf:
         return memoryview(self._data)
 
     def release(self) -> bool:
-        """As of a live sub-buffer; here there is nothing to give back."""
+        """As of a live sub-buffer; here there is nothing to give back. Always True."""
         return True
 
     def put_down(self) -> None:
-        """As of a live sub-buffer; here there is nothing to give back."""
+        """As of a live sub-buffer; here there is nothing to put down."""
 
     def __len__(self) -> int:
         return self.length
@@ -177,7 +181,10 @@ class RecordedChannel:
         return merged_by_time(heads)
 
     def buffer(self, cpu: int, check: bool = True) -> Iterator[RecordedSubbuf]:
-        """Those of one buffer, in their order."""
+        """The sub-buffers of one buffer (cpu: its index), in their order.
+
+        check: their checksums, too.
+        """
         groups = (self._group(group, check) for group in self._groups)
         return (sub for group in groups for sub in group if sub.cpu == cpu)
 

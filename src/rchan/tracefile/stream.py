@@ -99,7 +99,10 @@ class RecordedStream:
         text: str,
         entry: Entry | None = None,
     ) -> None:
-        """A problem of this stream, once."""
+        """A problem of this stream, once.
+
+        kind, severity, text: as of `Problem`. entry: of the index, if it is about one.
+        """
         buffer, seq = (entry.buffer, entry.seq) if entry is not None else (None, None)
         problem = Problem(kind, severity, self.name, text, buffer, seq)
         if problem not in self._told:
@@ -129,7 +132,7 @@ class RecordedStream:
             self.tell("unindexed", "note", f"{rest} bytes at its end are in no index")
 
     def data(self, entry: Entry, check: bool = True) -> bytes | None:
-        """The bytes of one sub-buffer; None: they are not there, or not what they were."""
+        """The bytes of that entry's sub-buffer; None: not there, or (check) not what they were."""
         if self._data is None:
             return None
         wanted = max(entry.stored, entry.length if not self.compressed else 0)

@@ -14,7 +14,7 @@ from rchan.tracefile.stream import Problem
 
 
 class Trace:
-    """What `open` gives: `for sub in trace` in the order of time. A context manager.
+    """Made by `open`: `for sub in trace` in the order of time. A context manager.
 
     Also of a recording that is unfinished, cut or damaged: what is whole is read, and `problems`
     says what is not, as far as it was read.
