@@ -57,7 +57,7 @@ def structlog() -> None:
     """The client that needs it."""
     from rchan.clients.structlog import Processor  # noqa: PLC0415
 
-    Processor("app")
+    Processor("app", last=True)
 
 
 if __name__ == "__main__":

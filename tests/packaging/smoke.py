@@ -50,7 +50,9 @@ def commands() -> None:
     command = shutil.which("rchan", path=os.path.dirname(sys.executable)) or "rchan"
     shown = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
     assert shown.stdout == f"rchan {rchan.__version__}\n"
-    subprocess.run([command, "write", "lines", "--create"], input=b"one\ntwo\n", check=True)
+    subprocess.run(
+        [command, "write", "lines", "--create", "--quiet"], input=b"one\ntwo\n", check=True
+    )
     shown = subprocess.run([command, "cat", "lines"], capture_output=True, text=True, check=True)
     assert shown.stdout == "one\ntwo\n"
     subprocess.run([command, "rm", "lines"], check=True)
