@@ -1,5 +1,6 @@
 """The fuzz targets in Python (that of recordings apart): any bytes, and the stored corpus."""
 
+import atexit
 import json
 import struct
 import sys
@@ -28,7 +29,9 @@ def let_go():
     """What the target of the mount keeps for its next input."""
     yield
     if fuzz_mount.channel.cache_info().currsize:
-        fuzz_mount.channel().close()
+        made = fuzz_mount.channel()
+        made.close()
+        atexit.unregister(made.close)  # which holds it
         fuzz_mount.channel.cache_clear()
 
 
