@@ -47,7 +47,7 @@ class TestFailures:
             (("rm", "missing"), 3, "missing"),
             (("ls", "--parent", "/missing"), 3, "/missing"),
             (("record", "-o", "x", "--create", "--n-subbufs", "0", "app"), 2, "n_subbufs"),
-            (("ls", "--parent", "/tmp"), 6, "chmod"),
+            (("ls", "--parent", "for-all"), 6, "chmod"),
             (("create", "app", "--size", "x"), 2, "x"),
             (("cat",), 2, "NAME"),
             (("-x",), 2, "-x"),
@@ -62,6 +62,8 @@ class TestFailures:
         words: str,
     ) -> None:
         monkeypatch.chdir(tmp_path)
+        (tmp_path / "for-all").mkdir()
+        (tmp_path / "for-all").chmod(0o777)
         done = call(*arguments)
         assert done.status == status
         assert words in done.err
