@@ -47,7 +47,6 @@ class TestFailures:
             (("rm", "missing"), 3, "missing"),
             (("ls", "--parent", "/missing"), 3, "/missing"),
             (("record", "-o", "x", "--create", "--n-subbufs", "0", "app"), 2, "n_subbufs"),
-            (("ls", "--parent", "for-all"), 6, "chmod"),
             (("create", "app", "--size", "x"), 2, "x"),
             (("cat",), 2, "NAME"),
             (("-x",), 2, "-x"),
@@ -62,8 +61,6 @@ class TestFailures:
         words: str,
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        (tmp_path / "for-all").mkdir()
-        (tmp_path / "for-all").chmod(0o777)
         done = call(*arguments)
         assert done.status == status
         assert words in done.err
@@ -71,6 +68,13 @@ class TestFailures:
         assert len(done.err.splitlines()) == 1
         assert os.listdir(tmp_path) == []
         assert rchan.list() == []
+
+    def test_a_directory_for_all(self, tmp_path: Path) -> None:
+        tmp_path.chmod(0o777)
+        done = call("ls", "--parent", tmp_path)
+        assert done.status == 6
+        assert "chmod" in done.err
+        assert len(done.err.splitlines()) == 1
 
     def test_nobody_reads_standard_output(self, app: rchan.Channel) -> None:
         reader, output = os.pipe()
