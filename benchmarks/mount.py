@@ -104,7 +104,9 @@ def reading(parent: str, point: Path, rounds: int, mib: int, bars: bool) -> list
                 return taken / (total / 1024)
 
             plain(), through()
-            results += compare(plain, {f"reads of {name}": (through, 1 / share if bars else None)}, rounds)
+            results += compare(
+                plain, {f"reads of {name}": (through, 1 / share if bars else None)}, rounds
+            )
             os.close(backing)
             os.close(shown)
     return results
