@@ -66,6 +66,20 @@ def small(four_cpus: None) -> Iterator[rchan.Channel]:
 
 
 @pytest.fixture
+def one(four_cpus: None) -> Iterator[rchan.Channel]:
+    """One buffer of four sub-buffers of 32 bytes."""
+    with rchan.create("one", subbuf_size=32, n_subbufs=4, n_buffers=1) as channel:
+        yield channel
+
+
+@pytest.fixture
+def flight(four_cpus: None) -> Iterator[rchan.Channel]:
+    """The same in overwrite mode."""
+    with rchan.create("flight", subbuf_size=32, n_subbufs=4, n_buffers=1, overwrite=True) as made:
+        yield made
+
+
+@pytest.fixture
 def trace(channels: Path) -> Iterator[rchan.Tracer]:
     """A channel of events with one buffer, in overwrite mode."""
     with rchan.Tracer("app", n_buffers=1, overwrite=True) as tracer:

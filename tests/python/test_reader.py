@@ -3,35 +3,12 @@
 from itertools import islice
 
 import pytest
+from subbufs import fill, numbers_of
 
 import rchan
 from rchan import Count, Lost
 
 pytestmark = pytest.mark.filterwarnings("ignore::rchan.RchanWarning")  # records too big, meant so
-
-
-@pytest.fixture
-def one(four_cpus):
-    """One buffer of four sub-buffers of 32 bytes."""
-    with rchan.create("one", subbuf_size=32, n_subbufs=4, n_buffers=1) as channel:
-        yield channel
-
-
-@pytest.fixture
-def flight(four_cpus):
-    """The same in overwrite mode."""
-    with rchan.create("flight", subbuf_size=32, n_subbufs=4, n_buffers=1, overwrite=True) as made:
-        yield made
-
-
-def fill(channel, numbers, cpu=0):
-    """One sub-buffer each, the last one unfinished: 30 bytes of 32."""
-    for number in numbers:
-        channel.write(b"%030d" % number, cpu)
-
-
-def numbers_of(subs):
-    return [int(bytes(sub)) for sub in subs]
 
 
 def test_what_a_subbuf_tells(one):

@@ -6,6 +6,7 @@ import select
 import threading
 
 import pytest
+from subbufs import fill
 
 import rchan
 
@@ -16,11 +17,6 @@ WATCHDOG = 30  # seconds
 def channel(four_cpus):
     with rchan.create("app", subbuf_size=32, n_subbufs=4, n_buffers=1) as channel:
         yield channel
-
-
-def fill(channel, numbers):
-    for number in numbers:
-        channel.write(b"%030d" % number)
 
 
 async def read(reader):

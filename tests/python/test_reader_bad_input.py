@@ -11,13 +11,6 @@ import pytest
 import rchan
 
 
-@pytest.fixture
-def one(four_cpus):
-    """One buffer of four sub-buffers of 32 bytes."""
-    with rchan.create("one", subbuf_size=32, n_subbufs=4, n_buffers=1) as channel:
-        yield channel
-
-
 @pytest.mark.parametrize("name", ["timeout", "flush_interval", "watermark"])
 @pytest.mark.parametrize(
     ("value", "error"),

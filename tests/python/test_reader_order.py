@@ -4,6 +4,7 @@ import random
 import threading
 
 import pytest
+from subbufs import numbers_of
 
 import rchan
 
@@ -19,10 +20,6 @@ def four(four_cpus):
 def write(channel, cpu, number):
     """A sub-buffer of its own."""
     assert channel.write(b"%030d" % number, cpu)
-
-
-def numbers_of(subs):
-    return [int(bytes(sub)) for sub in subs]
 
 
 def test_time_order_over_cpus(four):

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 from forking import forked, kill
+from subbufs import numbers_of
 
 import rchan
 
@@ -22,10 +23,6 @@ def channel(request, four_cpus):
             channel.write(b"%030d" % number)
         channel.flush()
         yield channel
-
-
-def numbers_of(subs):
-    return [int(bytes(sub)) for sub in subs]
 
 
 def test_a_reader_killed_between_take_and_give_back(channel):
