@@ -100,9 +100,9 @@ def template() -> Files:
 
 
 def change_manifest(files: Files, where: int, what: int) -> None:
-    """One value of the manifest becomes another one, or goes. Nothing if it is no JSON object."""
+    """One value of the manifest becomes another one, or goes. Nothing if there is none, or no JSON object."""
     try:
-        whole = json.loads(files[MANIFEST])
+        whole = json.loads(files.get(MANIFEST, b""))
     except (ValueError, RecursionError):
         return
     if isinstance(whole, dict):
