@@ -34,7 +34,7 @@ help:
 	@echo "make abi       the layout of the shared memory: picture and tables in docs, of core/layout.h"
 	@echo "make storm T=60 [SEED=1]   processes killed, stopped and moved at random; every record checked"
 	@echo "make world        10,000 channels, a CPU that goes offline, and all of the world's other tests"
-	@echo "make fuzz T=60    coverage-guided fuzzing of the core (clang)"
+	@echo "make fuzz T=60 [SEED=1]   coverage-guided fuzzing of the core (clang)"
 	@echo "make dist      sdist and wheel of the last commit, looked at and used in an empty venv"
 	@echo "make venv      build and install into $(VENV)"
 	@echo "make clean     remove everything that was built"
@@ -266,7 +266,7 @@ run-fuzz: $(INSTALLED)
 	test -f build/fuzz/build.ninja || CC=$(FUZZ_CC) $(IN_VENV) meson setup build/fuzz \
 		--buildtype=release -Dpython=disabled -Dtestpoints=true -Dfuzz=true -Db_lundef=false >/dev/null
 	$(IN_VENV) ninja -C build/fuzz --quiet
-	$(BIN)/python tests/fuzz/campaign.py $(T)
+	$(BIN)/python tests/fuzz/campaign.py $(T) $(if $(SEED),--seed $(SEED))
 
 # ---- lint ----
 

@@ -1,7 +1,7 @@
 """Run the fuzz targets for so many seconds, in turns, and say what was done.
 
     python tests/fuzz/campaign.py SECONDS [NAME…] [--jobs N] [--turn SECONDS] [--build DIR]
-        [--report FILE] [--keep]
+        [--report FILE] [--keep] [--seed N]
 
 NAME: a target, as fuzz_read; all if none is named. --jobs: so many run at a time, --turn: each for
 so long (60) before others have theirs. The inputs found go to DIR/found/TARGET; the stored corpus
@@ -177,7 +177,10 @@ def main() -> None:
     parser.add_argument("--build", type=Path, default=Path("build/fuzz"))
     parser.add_argument("--report", type=Path)
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--seed", type=int, help="the same inputs each time")
     options = parser.parse_intermixed_args()
+    if options.seed is not None:
+        FLAGS.append(f"-seed={options.seed}")
     there = targets(options.build)
     wanted = [path for path in there if not options.names or path.stem in options.names]
     if not wanted or {path.stem for path in wanted} < set(options.names):

@@ -100,7 +100,7 @@ def template() -> Files:
 
 
 def change_manifest(files: Files, where: int, what: int) -> None:
-    """One value of the manifest becomes another one, or goes. Nothing if there is none, or no JSON object."""
+    """One value of the manifest becomes another one, or goes. Nothing without a JSON object."""
     try:
         whole = json.loads(files.get(MANIFEST, b""))
     except (ValueError, RecursionError):
