@@ -9,7 +9,7 @@ from rchan._core import DROP_CAUSES
 from rchan.channel import Channel
 from rchan.channel import open as open_channel
 from rchan.cli import exits
-from rchan.cli.options import add_json_to, add_name_to, natural
+from rchan.cli.options import add_name_to, add_printing_to, natural
 from rchan.cli.parsing import add_command
 from rchan.cli.screen import complain
 from rchan.cli.signals import Stopping
@@ -58,9 +58,7 @@ def add_to(subcommands: Any) -> None:
     add_name_to(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="wait for more")
     parser.add_argument("--cpu", metavar="N", type=natural("a CPU"), help="only its buffer")
-    parser.add_argument("--raw", action="store_true", help="all bytes, also to a terminal")
-    parser.add_argument("--quiet", action="store_true", help="do not say what was lost")
-    add_json_to(parser, "print a line of JSON for each sub-buffer")
+    add_printing_to(parser)
     parser.set_defaults(run=run)
 
 

@@ -40,6 +40,13 @@ def add_json_to(parser: ArgumentParser, what: str = "print JSON") -> None:
     parser.add_argument("--json", action="store_true", help=what)
 
 
+def add_printing_to(parser: ArgumentParser) -> None:
+    """What commands that print sub-buffers have in common."""
+    parser.add_argument("--raw", action="store_true", help="all bytes, also to a terminal")
+    parser.add_argument("--quiet", action="store_true", help="do not say what was lost")
+    add_json_to(parser, "print a line of JSON for each sub-buffer")
+
+
 def add_geometry_to(parser: ArgumentParser) -> None:
     """--create and what it makes."""
     group = parser.add_argument_group("if the channel does not exist")

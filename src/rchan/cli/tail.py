@@ -9,7 +9,7 @@ from rchan._core import SubbufCopy
 from rchan.channel import Channel
 from rchan.channel import open as open_channel
 from rchan.cli import exits
-from rchan.cli.options import add_json_to, add_name_to, natural, size
+from rchan.cli.options import add_name_to, add_printing_to, natural, size
 from rchan.cli.parsing import add_command
 from rchan.cli.signals import Stopping
 from rchan.cli.streams import Losses, Output, check_printable, facts_of, lost_before
@@ -64,9 +64,7 @@ def add_to(subcommands: Any) -> None:
     amount.add_argument("-c", "--bytes", metavar="SIZE", type=size, help="so many bytes instead")
     amount.add_argument("--all", action="store_true", help="everything that is there")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
-    parser.add_argument("--raw", action="store_true", help="all bytes, also to a terminal")
-    parser.add_argument("--quiet", action="store_true", help="do not say what was lost")
-    add_json_to(parser, "print a line of JSON for each sub-buffer")
+    add_printing_to(parser)
     parser.set_defaults(run=run)
 
 
