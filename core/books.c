@@ -4,22 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "testpoint.h"
-
-void rchan_count_drop(struct rchan_block *block, unsigned cause, uint64_t length)
-{
-    struct rchan_drop *drop = &block->dropped[cause];
-    uint64_t select = rchan_load(&drop->select);
-    unsigned now = select & 1, next = now ^ 1;
-    /* drop.fence: pairs with dropped.fence */
-    rchan_store_fence();
-    rchan_store(&drop->records[next], rchan_load(&drop->records[now]) + 1);
-    rchan_store(&drop->bytes[next], rchan_load(&drop->bytes[now]) + length);
-    TESTPOINT("drop: half stored");
-    /* drop.flip: pairs with drop.read */
-    rchan_store_release(&drop->select, select + 1);
-}
-
 void rchan_drop_read(const struct rchan_block *block, unsigned cause, uint64_t *records,
                      uint64_t *bytes)
 {

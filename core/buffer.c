@@ -308,8 +308,9 @@ void rchan_abort(struct rchan_reservation *place)
     rchan_commit(place, 0);
 }
 
-static enum rchan_outcome write_owned(struct rchan_buffer *buffer, const void *data,
-                                      uint64_t length, bool announce)
+/* (Inlined into rchan_write, these two would make its fast path save more registers.) */
+__attribute__((noinline)) static enum rchan_outcome
+write_owned(struct rchan_buffer *buffer, const void *data, uint64_t length, bool announce)
 {
     struct rchan_reservation place = {0};
     if (buffer->channel->packet_header) {
@@ -325,8 +326,9 @@ static enum rchan_outcome write_owned(struct rchan_buffer *buffer, const void *d
     return RCHAN_STORED;
 }
 
-static enum rchan_outcome write_slow(struct rchan_channel *channel, int64_t cpu, const void *data,
-                                     uint64_t length, bool announce)
+__attribute__((noinline)) static enum rchan_outcome write_slow(struct rchan_channel *channel,
+                                                               int64_t cpu, const void *data,
+                                                               uint64_t length, bool announce)
 {
     struct rchan_buffer *buffer;
     if (channel->packet_header)
