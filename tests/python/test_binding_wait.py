@@ -73,8 +73,8 @@ def test_a_signal_handler_can_end_the_wait(channels: Path) -> None:
     buffer = make(channels)._buffers()[0]
     before = signal.signal(signal.SIGALRM, handler)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.02)
         with pytest.raises(TimeoutError):
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
             buffer.wait(None)
     finally:
         signal.signal(signal.SIGALRM, before)

@@ -206,8 +206,8 @@ def test_a_signal_handler_that_raises_ends_a_sleep_and_leaves_other_sleepers(one
     before = signal.signal(signal.SIGALRM, ring)
     try:
         for act in (lambda: one.reader().take(None), lambda: list(one.reader())):
-            signal.setitimer(signal.ITIMER_REAL, 0.02)
             with pytest.raises(Rung):
+                signal.setitimer(signal.ITIMER_REAL, 0.02)
                 act()
             assert sleepers() == 1
     finally:

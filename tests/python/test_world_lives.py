@@ -110,8 +110,8 @@ def test_an_exception_from_a_signal_ends_a_wait(channel: rchan.Channel) -> None:
     before = signal.signal(signal.SIGALRM, handle)
     try:
         for wait in (lambda: list(channel.reader()), lambda: list(channel.tap())):
-            signal.setitimer(signal.ITIMER_REAL, 0.01)
             with pytest.raises(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, 0.01)
                 wait()
     finally:
         signal.signal(signal.SIGALRM, before)
