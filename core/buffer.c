@@ -7,6 +7,7 @@
 #include "announce.h"
 #include "books.h"
 #include "clock.h"
+#include "copy.h"
 #include "fast.h"
 #include "growth.h"
 #include "notice.h"
@@ -156,16 +157,6 @@ static enum rchan_outcome drop(struct rchan_buffer *buffer, unsigned cause, uint
     return outcomes[cause];
 }
 
-static void cache_subbuf(struct rchan_buffer *buffer, uint64_t produced)
-{
-    const struct rchan_channel *channel = buffer->channel;
-    if (buffer->cached_subbuf && buffer->cached_produced == produced)
-        return;
-    buffer->cached_produced = produced;
-    buffer->cached_subbuf =
-        buffer->map + (produced % channel->n_subbufs) * (uint64_t)channel->subbuf_size;
-}
-
 static void stamp_first(struct rchan_buffer *buffer, uint64_t produced)
 {
     struct rchan_meta *meta = &buffer->block->meta[produced % buffer->channel->n_subbufs];
@@ -192,7 +183,7 @@ static enum rchan_outcome make_room(struct rchan_buffer *buffer, uint64_t length
     if (offset + length <= channel->subbuf_size) {
         if (!offset)
             stamp_first(buffer, rchan_head_produced(channel, *head));
-        cache_subbuf(buffer, rchan_head_produced(channel, *head));
+        rchan_cursor_seek(buffer, *head);
         return RCHAN_STORED;
     }
     switch (rchan_switch_subbuf(buffer, *head, head, notice)) {
@@ -220,6 +211,8 @@ static void commit(struct rchan_buffer *buffer, uint64_t head, uint64_t length)
     TESTPOINT("write: pending stored");
     /* commit.head: pairs with books.head, read.head, poll.head */
     rchan_store_release(&block->head, head + length);
+    if (buffer->cursor.head == head && buffer->cursor.room)
+        rchan_cursor_advance(buffer, length);
 }
 
 /* With the owner word held: a place, or the word given back and the loss counted. */
@@ -242,16 +235,21 @@ static enum rchan_outcome reserve_owned(struct rchan_buffer *buffer, uint64_t le
         return outcome;
     }
     place->buffer = buffer;
-    place->data = buffer->cached_subbuf + rchan_head_offset(channel, place->head);
+    place->data = buffer->cursor.at;
     place->length = length;
     place->fork_count = forks;
     return RCHAN_STORED;
 }
 
+static inline int64_t cpu_or_own(int64_t cpu)
+{
+    return cpu < 0 ? rchan_current_cpu() : cpu;
+}
+
 static enum rchan_outcome own_for_record(struct rchan_channel *channel, int64_t cpu,
                                          uint64_t length, struct rchan_buffer **buffer)
 {
-    int owned = own_some_buffer(channel, cpu < 0 ? rchan_current_cpu() : cpu, buffer);
+    int owned = own_some_buffer(channel, cpu_or_own(cpu), buffer);
     if (owned == -EBADMSG)
         return RCHAN_CORRUPT;
     if (owned)
@@ -271,7 +269,7 @@ enum rchan_outcome rchan_reserve_any(struct rchan_channel *channel, int64_t cpu,
                                      struct rchan_reservation *place)
 {
     memset(place, 0, sizeof *place);
-    struct rchan_buffer *buffer = rchan_fast_buffer(channel, cpu);
+    struct rchan_buffer *buffer = rchan_fast_buffer(channel, cpu_or_own(cpu));
     if (!buffer) {
         enum rchan_outcome outcome = own_for_record(channel, cpu, length, &buffer);
         if (outcome != RCHAN_STORED)
@@ -308,7 +306,6 @@ void rchan_abort(struct rchan_reservation *place)
     rchan_commit(place, 0);
 }
 
-/* (Inlined into rchan_write, these two would make its fast path save more registers.) */
 __attribute__((noinline)) static enum rchan_outcome
 write_owned(struct rchan_buffer *buffer, const void *data, uint64_t length, bool announce)
 {
@@ -340,7 +337,7 @@ __attribute__((noinline)) static enum rchan_outcome write_slow(struct rchan_chan
 enum rchan_outcome rchan_write_and_wake(struct rchan_channel *channel, int64_t cpu,
                                         const void *data, uint64_t length)
 {
-    struct rchan_buffer *buffer = rchan_fast_buffer(channel, cpu);
+    struct rchan_buffer *buffer = rchan_fast_buffer(channel, cpu_or_own(cpu));
     return buffer ? write_owned(buffer, data, length, true)
                   : write_slow(channel, cpu, data, length, true);
 }
@@ -357,36 +354,58 @@ static inline bool still_full(const struct rchan_channel *channel, struct rchan_
            !(channel->flags & RCHAN_OVERWRITE) && !channel->hooks.subbuf_start;
 }
 
-/* A refusal that takes only counting costs no more than a record. RCHAN_STORED: it is none. */
-static inline enum rchan_outcome refuse_fast(struct rchan_buffer *buffer, uint64_t head,
-                                             uint64_t length)
+static inline enum rchan_outcome refuse(struct rchan_buffer *buffer, unsigned cause,
+                                        uint64_t length, enum rchan_outcome outcome)
 {
-    struct rchan_channel *channel = buffer->channel;
-    unsigned cause = RCHAN_DROP_DISABLED;
-    if (!(rchan_load(&channel->header->gate) & RCHAN_GATE_SHUT)) {
-        if (!still_full(channel, buffer->block, head, length))
-            return RCHAN_STORED;
-        cause = RCHAN_DROP_FULL;
-    }
     rchan_count_drop(buffer->block, cause, length);
     rchan_word_give(&buffer->block->owner);
-    return cause == RCHAN_DROP_FULL ? RCHAN_DROPPED_FULL : RCHAN_DROPPED_DISABLED;
+    return outcome;
 }
 
+/* The owner word is held; there is no room, or not that easily. A refusal that takes only counting
+ * should cost no more than a record. */
+__attribute__((noinline)) static enum rchan_outcome
+write_without_room(struct rchan_buffer *buffer, uint64_t head, const void *data, uint64_t length)
+{
+    const struct rchan_channel *channel = buffer->channel;
+    if (rchan_load(&channel->header->gate) & RCHAN_GATE_SHUT)
+        return refuse(buffer, RCHAN_DROP_DISABLED, length, RCHAN_DROPPED_DISABLED);
+    if (still_full(channel, buffer->block, head, length))
+        return refuse(buffer, RCHAN_DROP_FULL, length, RCHAN_DROPPED_FULL);
+    return write_owned(buffer, data, length, false);
+}
+
+__attribute__((noinline)) static enum rchan_outcome
+write_long(struct rchan_buffer *buffer, uint64_t head, const void *data, uint64_t length)
+{
+    memcpy(buffer->cursor.at, data, length);
+    rchan_fast_commit(buffer, head, length);
+    return RCHAN_STORED;
+}
+
+__attribute__((noinline)) static enum rchan_outcome write_asking(struct rchan_channel *channel,
+                                                                 const void *data, uint64_t length)
+{
+    return rchan_write(channel, rchan_asked_cpu(), data, length);
+}
+
+/* What it calls does not come back here, so that it saves no registers. */
 enum rchan_outcome rchan_write(struct rchan_channel *channel, int64_t cpu, const void *data,
                                uint64_t length)
 {
+    if (cpu < 0 && (cpu = rchan_noted_cpu()) < 0)
+        return write_asking(channel, data, length);
     struct rchan_buffer *buffer = rchan_fast_buffer(channel, cpu);
     if (rchan_unlikely(!buffer))
         return write_slow(channel, cpu, data, length, false);
-    struct rchan_block *block = buffer->block;
-    uint64_t head = rchan_load(&block->head);
-    if (rchan_likely(rchan_fast_room(channel, buffer, head, length, RCHAN_GATE_SLOW))) {
-        TESTPOINT("write: fast owner taken");
-        memcpy(rchan_fast_place(buffer, head), data, length);
-        rchan_fast_commit(buffer, head, length);
-        return RCHAN_STORED;
-    }
-    enum rchan_outcome refusal = refuse_fast(buffer, head, length);
-    return refusal == RCHAN_STORED ? write_owned(buffer, data, length, false) : refusal;
+    uint64_t head = rchan_load(&buffer->block->head);
+    uint8_t *place = rchan_fast_place(channel, buffer, head, length, RCHAN_GATE_SLOW);
+    if (rchan_unlikely(!place))
+        return write_without_room(buffer, head, data, length);
+    TESTPOINT("write: fast owner taken");
+    if (length > RCHAN_COPY_SHORT)
+        return write_long(buffer, head, data, length);
+    rchan_copy_short(place, data, length);
+    rchan_fast_commit(buffer, head, length);
+    return RCHAN_STORED;
 }

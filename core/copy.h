@@ -1,4 +1,4 @@
-/* Copying much at once. */
+/* Copying much at once, and very little. */
 #ifndef RCHAN_COPY_H
 #define RCHAN_COPY_H
 
@@ -18,6 +18,36 @@ static inline void rchan_copy(uint8_t *to, const uint8_t *from, uint64_t length)
             from += RCHAN_COPY_PIECE;
         }
     memcpy(to, from, length);
+}
+
+enum { RCHAN_COPY_SHORT = 64 };
+
+/* Two moves of `size` bytes, which may overlap: the first and the last of `length`. */
+static inline void rchan_copy_ends(uint8_t *to, const uint8_t *from, uint64_t length, uint64_t size)
+{
+    uint8_t first[16], last[16];
+    memcpy(first, from, size);
+    memcpy(last, from + length - size, size);
+    memcpy(to, first, size);
+    memcpy(to + length - size, last, size);
+}
+
+/* At most RCHAN_COPY_SHORT bytes, without a call. */
+static inline void rchan_copy_short(uint8_t *to, const uint8_t *from, uint64_t length)
+{
+    if (length > 32) {
+        rchan_copy_ends(to, from, 32, 16);
+        rchan_copy_ends(to + length - 32, from + length - 32, 32, 16);
+    } else if (length >= 16) {
+        rchan_copy_ends(to, from, length, 16);
+    } else if (length >= 8) {
+        rchan_copy_ends(to, from, length, 8);
+    } else if (length >= 4) {
+        rchan_copy_ends(to, from, length, 4);
+    } else {
+        for (uint64_t i = 0; i < length; i++)
+            to[i] = from[i];
+    }
 }
 
 #endif

@@ -43,15 +43,17 @@ enum rchan_outcome rchan_event(struct rchan_channel *channel, uint16_t id, const
     if (rchan_unlikely(!buffer))
         return event_slow(channel, id, payload, length);
     uint64_t head = rchan_load(&buffer->block->head);
-    if (rchan_unlikely(!channel->packet_header ||
-                       !rchan_fast_room(channel, buffer, head, whole, RCHAN_GATE_SLOW_EVENT))) {
+    uint8_t *place = rchan_fast_place(channel, buffer, head, whole, RCHAN_GATE_SLOW_EVENT);
+    if (rchan_unlikely(!place || !channel->packet_header)) {
         rchan_word_give(&buffer->block->owner);
         return event_slow(channel, id, payload, length);
     }
     TESTPOINT("event: fast owner taken");
-    uint8_t *place = rchan_fast_place(buffer, head);
     put_header(place, id, rchan_stamp(buffer), (uint16_t)cpu);
-    memcpy(place + RCHAN_EVENT_HEADER, payload, length);
+    if (length > RCHAN_COPY_SHORT)
+        memcpy(place + RCHAN_EVENT_HEADER, payload, length);
+    else
+        rchan_copy_short(place + RCHAN_EVENT_HEADER, payload, length);
     rchan_fast_commit(buffer, head, whole);
     return RCHAN_STORED;
 }

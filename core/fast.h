@@ -4,6 +4,7 @@
 
 #include "buffer.h"
 #include "cpu.h"
+#include "cursor.h"
 #include "owner.h"
 #include "testpoint.h"
 
@@ -11,10 +12,10 @@
 enum rchan_outcome rchan_reserve_any(struct rchan_channel *channel, int64_t cpu, uint64_t length,
                                      struct rchan_reservation *place);
 
-/* The CPU's buffer (cpu < 0: of the CPU that runs us), owner word taken; NULL: not that easily. */
+/* The CPU's buffer, owner word taken; NULL: not that easily. */
 static inline struct rchan_buffer *rchan_fast_buffer(struct rchan_channel *channel, int64_t cpu)
 {
-    uint64_t index = cpu < 0 ? (uint64_t)rchan_current_cpu() : (uint64_t)cpu;
+    uint64_t index = (uint64_t)cpu;
     if (rchan_unlikely(index >= channel->n_buffers))
         index %= channel->n_buffers;
     struct rchan_buffer *buffer = &channel->buffers[index];
@@ -26,20 +27,17 @@ static inline struct rchan_buffer *rchan_fast_buffer(struct rchan_channel *chann
     return rchan_likely(rchan_take_word(&buffer->block->owner, 0, ours)) ? buffer : NULL;
 }
 
-/* Room in the sub-buffer that is being filled, gate open, not the first record in it? */
-static inline bool rchan_fast_room(const struct rchan_channel *channel,
-                                   const struct rchan_buffer *buffer, uint64_t head,
-                                   uint64_t length, uint32_t slow)
+/* Its place, if there is room in the sub-buffer that is being filled, the gate is open, and it is not the
+ * first record in it; else NULL. */
+static inline uint8_t *rchan_fast_place(const struct rchan_channel *channel,
+                                        struct rchan_buffer *buffer, uint64_t head, uint64_t length,
+                                        uint32_t slow)
 {
-    uint64_t offset = head & channel->offset_mask;
-    return length - 1 < channel->subbuf_size && offset && offset + length <= channel->subbuf_size &&
-           head >> channel->shift == buffer->cached_produced && buffer->cached_subbuf &&
-           !(rchan_load(&channel->header->gate) & slow);
-}
-
-static inline uint8_t *rchan_fast_place(const struct rchan_buffer *buffer, uint64_t head)
-{
-    return buffer->cached_subbuf + (head & buffer->channel->offset_mask);
+    if (rchan_unlikely(head != buffer->cursor.head) && !rchan_cursor_follow(buffer, head))
+        return NULL;
+    return length - 1 < buffer->cursor.room && !(rchan_load(&channel->header->gate) & slow)
+               ? buffer->cursor.at
+               : NULL;
 }
 
 static inline void rchan_fast_commit(struct rchan_buffer *buffer, uint64_t head, uint64_t length)
@@ -51,6 +49,7 @@ static inline void rchan_fast_commit(struct rchan_buffer *buffer, uint64_t head,
     TESTPOINT("write: fast pending stored");
     /* write.head: pairs with books.head, read.head, poll.head */
     rchan_store_release(&block->head, head + length);
+    rchan_cursor_advance(buffer, length);
     TESTPOINT("write: fast committed");
     rchan_word_give(&block->owner);
 }

@@ -9,6 +9,7 @@
 
 #include "buffer.h"
 #include "clock.h"
+#include "cursor.h"
 #include "files.h"
 #include "hidden.h"
 #include "notice.h"
@@ -28,7 +29,7 @@ static int map_data(struct rchan_channel *channel, uint32_t index, int fd, ino_t
                           (unsigned long long)channel->alloc_size);
     struct rchan_buffer *buffer = &channel->buffers[index];
     buffer->block = rchan_block_at(channel, index);
-    buffer->cached_subbuf = NULL;
+    rchan_cursor_forget(buffer);
     buffer->inode = inode;
     buffer->fd = -1;
     buffer->map = map;

@@ -18,13 +18,17 @@ struct rchan_share {
     gid_t group;
 };
 
+struct rchan_cursor { /* cursor.h */
+    uint64_t head;    /* after which the next record goes to */
+    uint8_t *at;      /* this place (NULL: not known), */
+    uint64_t room;    /* with so many bytes up to the end of its sub-buffer */
+};
+
 struct rchan_buffer {
     struct rchan_block *block;
     rchan_abytes data; /* NULL: not (yet) for this process's writers and readers */
     uint8_t *map;      /* the same memory, from before `data` is published */
-    /* where sub-buffer `cached_produced` lies: saves the writer a division; guarded by `owner` */
-    uint64_t cached_produced;
-    uint8_t *cached_subbuf;
+    struct rchan_cursor cursor;
     struct rchan_channel *channel;
     uint32_t index;
     int fd;       /* of a buffer without a name, to link it later; else -1 */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "cursor.h"
 #include "kept.h"
 #include "task.h"
 #include "testpoint.h"
@@ -197,7 +198,8 @@ static void renew_after_fork(struct rchan_channel *channel)
     rchan_kept_init(channel);
     pthread_mutex_init(&channel->appending, NULL);
     for (uint32_t i = 0; i < channel->n_buffers; i++)
-        channel->buffers[i].cached_subbuf = NULL; /* may have been half changed by another thread */
+        rchan_cursor_forget(
+            &channel->buffers[i]); /* may have been half changed by another thread */
     if (channel->fd < 0)
         return;
     if (reopen_control(channel) || rchan_slot_take(channel)) {

@@ -4,6 +4,7 @@
 #include "announce.h"
 #include "books.h"
 #include "clock.h"
+#include "cursor.h"
 #include "packet.h"
 #include "testpoint.h"
 
@@ -120,9 +121,7 @@ static uint64_t start(struct rchan_buffer *buffer, uint64_t subbuf, uint64_t res
     if (channel->packet_header)
         rchan_packet_begin(buffer, subbuf);
     rchan_store(&block->pending, reserved);
-    buffer->cached_produced = subbuf;
-    buffer->cached_subbuf =
-        buffer->map + (subbuf % channel->n_subbufs) * (uint64_t)channel->subbuf_size;
+    rchan_cursor_jump(buffer, head);
     TESTPOINT("switch: starting");
     /* switch.begin: pairs with books.head, read.head, poll.head, read.limit, read.start,
      * early.head */

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cursor.h"
 #include "owner.h"
 #include "race.h"
 #include "testpoint.h"
@@ -153,7 +154,7 @@ static void pool_renew(struct pool *pool)
     rchan_store(&pool->first->header->metadata_length, 0);
     rchan_store(&pool->first->header->wake, 0);
     for (int i = 0; i < 3; i++)
-        all[i]->buffers[0].cached_subbuf = NULL;
+        rchan_cursor_forget(&all[i]->buffers[0]);
     CHECK_EQ(rchan_buffer_begin(&pool->first->buffers[0]), 0);
 }
 
@@ -173,10 +174,10 @@ static void play_ghost(struct pool *pool, const struct race_scene *scene, struct
     struct party ghost = {pool->ghost, ledger, GHOST};
     uint64_t alive = rchan_load(&pool->ghost->owner_value);
     rchan_store(&pool->ghost->owner_value, pool->dead);
-    pool->ghost->buffers[0].cached_produced = pool->first->buffers[0].cached_produced;
-    pool->ghost->buffers[0].cached_subbuf =
-        pool->ghost->buffers[0].map +
-        (pool->first->buffers[0].cached_subbuf - pool->first->buffers[0].map);
+    struct rchan_cursor *cursor = &pool->ghost->buffers[0].cursor;
+    *cursor = pool->first->buffers[0].cursor;
+    if (cursor->at)
+        cursor->at = pool->ghost->buffers[0].map + (cursor->at - pool->first->buffers[0].map);
     deadly = scene->ghost;
     rchan_testpoint_hook = die_at;
     bool died = setjmp(death);

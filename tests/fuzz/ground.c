@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "cursor.h"
 #include "layout.h"
 #include "testpoint.h"
 
@@ -125,7 +126,7 @@ void ground_make(struct ground *ground, const char *name, uint32_t subbuf_size, 
     channel->header = fence_in(channel->header, channel->map_size);
     ground->buffer->block = rchan_block_at(channel, 0);
     ground->buffer->map = fence_in(ground->buffer->map, channel->alloc_size);
-    ground->buffer->cached_subbuf = NULL;
+    rchan_cursor_forget(ground->buffer);
     rchan_store(&ground->buffer->data, ground->buffer->map);
     uint64_t used = (uint64_t)subbuf_size * n_subbufs;
     FORBID(ground->buffer->map + used, channel->alloc_size - used);
@@ -149,7 +150,7 @@ void ground_renew(struct ground *ground)
     ground_peace();
     memcpy((void *)channel->header, ground->template, page);
     memcpy((void *)ground->buffer->block, ground->template + page, block_bytes(ground));
-    ground->buffer->cached_subbuf = NULL;
+    rchan_cursor_forget(ground->buffer);
     uint64_t value = rchan_load(&channel->owner_value);
     for (unsigned slot = 0; slot < SLOT_WORDS; slot++)
         rchan_store(&slots(ground)[slot], 0);
