@@ -345,13 +345,23 @@ enum rchan_outcome rchan_write_and_wake(struct rchan_channel *channel, int64_t c
 /* ---- the fast path ---- */
 
 /* Would asking the client or looking for room change nothing? */
-static inline bool still_full(const struct rchan_channel *channel, struct rchan_block *block,
-                              uint64_t head, uint64_t length)
+static bool is_full(struct rchan_buffer *buffer, uint64_t head, uint64_t tail)
 {
-    uint64_t consumed = rchan_load(&block->tail) >> channel->shift;
-    return (head & channel->offset_mask) == channel->full && length <= channel->subbuf_size &&
-           (head >> channel->shift) - consumed >= channel->n_subbufs &&
-           !(channel->flags & RCHAN_OVERWRITE) && !channel->hooks.subbuf_start;
+    const struct rchan_channel *channel = buffer->channel;
+    uint64_t filled = rchan_head_produced(channel, head) - rchan_head_produced(channel, tail);
+    if (rchan_head_offset(channel, head) != channel->full || filled < channel->n_subbufs ||
+        channel->flags & RCHAN_OVERWRITE || channel->hooks.subbuf_start)
+        return false;
+    buffer->cursor.full_head = head;
+    buffer->cursor.full_tail = tail;
+    return true;
+}
+
+static inline bool still_full(struct rchan_buffer *buffer, uint64_t head)
+{
+    uint64_t tail = rchan_load(&buffer->block->tail);
+    return (head && head == buffer->cursor.full_head && tail == buffer->cursor.full_tail) ||
+           is_full(buffer, head, tail);
 }
 
 static inline enum rchan_outcome refuse(struct rchan_buffer *buffer, unsigned cause,
@@ -370,7 +380,7 @@ write_without_room(struct rchan_buffer *buffer, uint64_t head, const void *data,
     const struct rchan_channel *channel = buffer->channel;
     if (rchan_load(&channel->header->gate) & RCHAN_GATE_SHUT)
         return refuse(buffer, RCHAN_DROP_DISABLED, length, RCHAN_DROPPED_DISABLED);
-    if (still_full(channel, buffer->block, head, length))
+    if (length <= channel->subbuf_size && still_full(buffer, head))
         return refuse(buffer, RCHAN_DROP_FULL, length, RCHAN_DROPPED_FULL);
     return write_owned(buffer, data, length, false);
 }

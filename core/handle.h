@@ -18,10 +18,11 @@ struct rchan_share {
     gid_t group;
 };
 
-struct rchan_cursor { /* cursor.h */
-    uint64_t head;    /* after which the next record goes to */
-    uint8_t *at;      /* this place (NULL: not known), */
-    uint64_t room;    /* with so many bytes up to the end of its sub-buffer */
+struct rchan_cursor {              /* cursor.h */
+    uint64_t head;                 /* after which the next record goes to */
+    uint8_t *at;                   /* this place (NULL: not known), */
+    uint64_t room;                 /* with so many bytes up to the end of its sub-buffer */
+    uint64_t full_head, full_tail; /* with these the buffer was found full, whoever is asked */
 };
 
 struct rchan_buffer {
