@@ -1,6 +1,5 @@
 """A program that closes all its descriptors, and opens files of its own under their numbers."""
 
-import os
 import signal
 import subprocess
 import sys
