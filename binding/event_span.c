@@ -41,8 +41,8 @@ static uint64_t next_id(void)
 {
     static rchan_a64 last;
     uint64_t mask = (UINT64_C(1) << PID_SHIFT) - 1, id = rchan_load(&last);
-    if (rchan_unlikely(!id))
-        rchan_store(&last, id = rchan_now_ns());
+    if (rchan_unlikely(!id)) /* by whoever is first, of all interpreters */
+        rchan_swap_word(&last, 0, rchan_now_ns());
     id = rchan_count(&last, 1) + 1;
     return (uint64_t)rchan_task_now().pid << PID_SHIFT | (id & mask);
 }
