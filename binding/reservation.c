@@ -202,6 +202,7 @@ static bool get_range(struct bind_reservation *self, PyObject *key, Py_ssize_t *
 {
     Py_ssize_t stop;
     *step = 1;
+    *count = -1;
     if (PySlice_Check(key)) {
         if (PySlice_Unpack(key, start, &stop, step) < 0)
             return false;
@@ -210,7 +211,6 @@ static bool get_range(struct bind_reservation *self, PyObject *key, Py_ssize_t *
     }
     if (!PyIndex_Check(key))
         return bind_wrong_type(self->state, "a slot's index", "an int or a slice", key);
-    *count = -1;
     *start = PyNumber_AsSsize_t(key, PyExc_IndexError);
     if (*start == -1 && PyErr_Occurred())
         return false;
