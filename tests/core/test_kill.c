@@ -7,7 +7,6 @@
 #include "clock.h"
 #include "killing.h"
 #include "owner.h"
-#include "testpoint.h"
 #include "wait.h"
 
 enum { SUBBUF_SIZE = 40, N_SUBBUFS = 3, WRITES = 12, MOST = 2 * N_SUBBUFS };
@@ -395,25 +394,20 @@ TEST(a_waker_is_killed)
 
 /* ---- a second death: whoever takes over from the dead is killed, too ---- */
 
-/* As a writer leaves it that died between the stores of `pending` and `head`. The dead one's value. */
-static uint64_t die_with_record(struct rchan_channel *channel)
+static struct rchan_channel *set_dead_owner(struct log *log)
 {
+    struct rchan_channel *channel = set_no_overwrite(log);
     struct rchan_block *block = channel->buffers[0].block;
+    for (int i = 0; i < 3; i++)
+        log_write(channel, log, 0);
+    /* As a writer leaves it that died between the stores of `pending` and `head`. */
     struct rchan_channel *dead = fixture_attach("kill");
     uint64_t value = rchan_load(&dead->owner_value);
     rchan_store(&block->pending,
                 rchan_load(&block->pending) + (UINT64_C(1) << channel->shift) + RECORD);
     rchan_channel_detach(dead);
     rchan_store(&block->owner, value);
-    return value;
-}
-
-static struct rchan_channel *set_dead_owner(struct log *log)
-{
-    struct rchan_channel *channel = set_no_overwrite(log);
-    for (int i = 0; i < 3; i++)
-        log_write(channel, log, 0);
-    rchan_store(&channel->buffers[0].block->reader, die_with_record(channel));
+    rchan_store(&block->reader, value);
     return channel;
 }
 
@@ -422,43 +416,3 @@ TEST(who_takes_over_is_killed)
     static const struct scene writer = {set_dead_owner, act_write, check_flush};
     CHECK(kill_everywhere(&writer) > WRITES);
 }
-
-/* ---- a look at the books, and meanwhile others take the place of a record that was never committed ---- */
-
-#ifdef RCHAN_TESTPOINTS
-static struct rchan_channel *looked_at;
-static int to_write;
-
-static void write_at_the_look(const char *name)
-{
-    if (strcmp(name, "books: pending read") != 0)
-        return;
-    for (; to_write; to_write--)
-        CHECK_EQ(fixture_write(looked_at, 'w', 100), RCHAN_STORED);
-}
-
-static void check_look(int records)
-{
-    enum { LONGER = 100 };
-    struct rchan_channel *channel = fixture_channel("kill", 1024, 4, false);
-    struct rchan_buffer *buffer = &channel->buffers[0];
-    CHECK_EQ(fixture_write(channel, 'b', LONGER), RCHAN_STORED);
-    die_with_record(channel);
-    looked_at = channel;
-    to_write = records;
-    rchan_testpoint_hook = write_at_the_look;
-    struct rchan_books books = fixture_books(buffer);
-    rchan_testpoint_hook = NULL;
-    CHECK_EQ(to_write, 0);
-    CHECK_EQ(books.offset % LONGER, 0); /* not in the middle of a record */
-    CHECK_EQ(books.written_records, books.offset / LONGER);
-    CHECK_EQ(books.written_bytes, books.offset);
-    fixture_close(channel);
-}
-
-TEST(a_look_at_a_record_that_never_was)
-{
-    for (int records = 0; records <= 4; records++)
-        check_look(records);
-}
-#endif
