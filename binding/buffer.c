@@ -15,6 +15,10 @@ struct bind_buffer *bind_buffer_of(struct bind_attachment *attachment, struct rc
     struct bind_buffer *self = bind_alloc(attachment->state->buffer);
     if (!self)
         return NULL;
+    if (core->client) { /* made by what the garbage collector ran just now */
+        Py_DECREF(OBJECT(self));
+        return (struct bind_buffer *)Py_NewRef(OBJECT(core->client));
+    }
     self->core = core;
     self->attachment = (struct bind_attachment *)Py_NewRef(OBJECT(attachment));
     core->client = self;

@@ -23,10 +23,10 @@ static PyObject *on_buffers(struct bind_channel *self, uint32_t first, uint32_t 
                             int (*act)(struct rchan_buffer *))
 {
     struct rchan_channel *core = self->open;
-    PyObject *busy = PyList_New(0);
     int failure = 0;
     uint32_t failed = 0;
     bind_channel_enter(self);
+    PyObject *busy = PyList_New(0);
     for (uint32_t i = first; busy && i < end; i++) {
         struct rchan_buffer *buffer = &core->buffers[i];
         int result = rchan_load_acquire(&buffer->data) ? act(buffer) : 0;
@@ -105,12 +105,11 @@ PyObject *bind_channel_late_setup(PyObject *object, PyObject *const *args, Py_ss
     struct bind_channel *self = SELF(object);
     struct rchan_error error = {0};
     PyObject *values[2] = {0}, *raised = NULL;
-    if (!bind_parse("_late_setup", names, 2, 2, args, n_args, given, values) ||
-        !bind_channel_open(self))
+    if (!bind_parse("_late_setup", names, 2, 2, args, n_args, given, values))
         return NULL;
     PyObject *directory = bind_get_path(self->state, values[0], "directory");
     PyObject *base = directory ? bind_get_path(self->state, values[1], "base") : NULL;
-    bool parsed = base != NULL;
+    bool parsed = base && bind_channel_open(self);
     int result = parsed ? late_setup_core(self, directory, base, &error, &raised) : 0;
     Py_XDECREF(directory);
     Py_XDECREF(base);
@@ -159,9 +158,10 @@ PyObject *bind_channel_buffers(PyObject *object, PyObject *unused)
     (void)unused;
     struct bind_channel *self = SELF(object);
     struct rchan_channel *core = bind_channel_open(self);
-    PyObject *dict = core ? PyDict_New() : NULL;
-    if (!dict)
+    if (!core)
         return NULL;
+    bind_channel_enter(self);
+    PyObject *dict = PyDict_New();
     rchan_channel_refresh(core);
     for (uint32_t i = 0; dict && i < core->n_buffers; i++) {
         if (!rchan_load_acquire(&core->buffers[i].data))
@@ -173,6 +173,7 @@ PyObject *bind_channel_buffers(PyObject *object, PyObject *unused)
         Py_XDECREF(index);
         Py_XDECREF(buffer);
     }
+    bind_channel_leave(self);
     return dict;
 }
 
@@ -266,15 +267,13 @@ static PyObject *get_truth(PyObject *object, void *closure)
 
 static int set_truth(PyObject *object, PyObject *value, void *closure)
 {
-    struct rchan_channel *core = bind_channel_open(SELF(object));
-    if (!core)
-        return -1;
     if (!value) {
         PyErr_SetString(PyExc_AttributeError, "this attribute cannot be deleted");
         return -1;
     }
     int on = PyObject_IsTrue(value);
-    if (on < 0)
+    struct rchan_channel *core = on < 0 ? NULL : bind_channel_open(SELF(object));
+    if (!core)
         return -1;
     if ((enum fact)(intptr_t)closure == ENABLED)
         rchan_channel_enable(core, on);
@@ -341,8 +340,14 @@ static int set_wakeup(PyObject *object, PyObject *value, void *closure)
 {
     (void)closure;
     uint64_t mode;
+    if (!value) {
+        PyErr_SetString(PyExc_AttributeError, "this attribute cannot be deleted");
+        return -1;
+    }
+    if (!bind_get_u64(SELF(object)->state, value, "wakeup", &mode))
+        return -1;
     struct rchan_channel *core = bind_channel_open(SELF(object));
-    if (!core || !value || !bind_get_u64(SELF(object)->state, value, "wakeup", &mode))
+    if (!core)
         return -1;
     if (rchan_wakeup_set(core, (uint32_t)mode & ~(uint32_t)RCHAN_GATE_FIXED))
         return 0;

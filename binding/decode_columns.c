@@ -161,8 +161,12 @@ bool decode_to_columns(struct bind_decoder *self, struct decode_type *type, cons
                                                               : append_array(self, field, &at);
         if (!done)
             return false;
-        if (rchan_unlikely(field->values.used > self->longest))
-            self->longest = field->values.used;
+        /* Bits and empty strings: more elements than bytes. */
+        uint64_t used = field->values.used;
+        if (rchan_unlikely(used < field->elements))
+            used = field->elements;
+        if (rchan_unlikely(used > self->longest))
+            self->longest = used;
     }
     type->rows++;
     return true;

@@ -32,8 +32,10 @@ PyObject *bind_channel_metadata(PyObject *object, PyObject *from)
 {
     struct bind_channel *self = SELF(object);
     uint64_t offset;
+    if (!bind_get_u64(self->state, from, "offset", &offset))
+        return NULL;
     struct rchan_channel *core = bind_channel_attached(self);
-    if (!core || !bind_get_u64(self->state, from, "offset", &offset))
+    if (!core)
         return NULL;
     int64_t length = rchan_metadata_length(core);
     if (length < 0 || offset > (uint64_t)length)

@@ -41,8 +41,8 @@ static uint64_t next_id(void)
 {
     static rchan_a64 last;
     uint64_t mask = (UINT64_C(1) << PID_SHIFT) - 1, id = rchan_load(&last);
-    if (rchan_unlikely(!id))
-        rchan_store(&last, id = rchan_now_ns());
+    if (rchan_unlikely(!id)) /* by whoever is first, of all interpreters */
+        rchan_swap_word(&last, 0, rchan_now_ns());
     id = rchan_count(&last, 1) + 1;
     return (uint64_t)rchan_task_now().pid << PID_SHIFT | (id & mask);
 }
@@ -276,13 +276,14 @@ static bool take_values(struct bind_span *span, const struct use *use, PyObject 
     Py_ssize_t count = names ? PyTuple_Size(names) : 0;
     struct bind_sink sink;
     bind_sink_init(&sink);
+    bool ordered = use->ordered; /* a value's __index__ may run anything, and that change the use */
     bool good = count + 1 == begin->n_fields;
     if (!good)
         bind_raise(span->state, "WrongType", EINVAL, "span '%U' has other fields", begin->name);
     sink.at += ID_LENGTH;
-    if (rchan_likely(good && use->ordered))
+    if (rchan_likely(good && ordered))
         good = bind_encode_positional(begin, 1, args, &sink);
-    for (Py_ssize_t i = 0; good && !use->ordered && i < count; i++) {
+    for (Py_ssize_t i = 0; good && !ordered && i < count; i++) {
         const struct bind_field *field = &begin->fields[i + 1];
         Py_ssize_t at = position_of(field, names);
         good = at >= 0 && bind_encode(begin, field, args[at], &sink);

@@ -17,13 +17,18 @@ struct bind_hold {
 
 #define SELF(object) ((struct bind_hold *)(object))
 
+static void let_go(struct bind_hold *self, struct bind_buffer *buffer)
+{
+    PyBuffer_Release(&self->copy);
+    Py_XDECREF(OBJECT(buffer));
+}
+
 static void end(struct bind_hold *self, bool handed_on)
 {
     struct bind_buffer *buffer = self->buffer;
     self->buffer = NULL;
     rchan_hold_end(&self->core, handed_on);
-    PyBuffer_Release(&self->copy);
-    Py_XDECREF(OBJECT(buffer));
+    let_go(self, buffer);
 }
 
 PyObject *bind_buffer_hold(PyObject *object, PyObject *args)
@@ -65,13 +70,16 @@ static int write_message(struct bind_hold *self, int fd, Py_buffer *head)
     parts[0] = (struct iovec){head->buf, (size_t)head->len};
     memcpy(parts + 1, self->core.parts, self->core.n_parts * sizeof *parts);
     bool alone = self->length > DELIVER_ALONE;
+    struct bind_buffer *buffer = self->buffer;
+    self->buffer = NULL; /* another thread finds it ended */
     if (alone)
         bind_release();
     ssize_t done = writev(fd, parts, (int)self->core.n_parts + 1);
     int number = done < 0 ? errno : (uint64_t)done == self->length + (uint64_t)head->len ? 0 : EIO;
-    end(self, !number);
+    rchan_hold_end(&self->core, !number); /* others need not wait until it is our turn in Python */
     if (alone)
         bind_retake();
+    let_go(self, buffer);
     return number;
 }
 

@@ -190,20 +190,14 @@ static void module_free(void *module)
 }
 
 /* Slot ids of later Pythons, written out: each is unknown to, and refused by, those before. */
-enum { SLOT_MULTIPLE_INTERPRETERS = 3, SLOT_GIL = 4 };
+enum { SLOT_MULTIPLE_INTERPRETERS = 3 };
 #define EVERY_INTERPRETER                                                                          \
     {                                                                                              \
         SLOT_MULTIPLE_INTERPRETERS, (void *)2                                                      \
     } /* each with its own lock */
-#define GIL_NOT_USED                                                                               \
-    {                                                                                              \
-        SLOT_GIL, (void *)1                                                                        \
-    }
 
 static PyModuleDef_Slot slots_3_11[] = {{Py_mod_exec, module_exec}, {0}};
 static PyModuleDef_Slot slots_3_12[] = {{Py_mod_exec, module_exec}, EVERY_INTERPRETER, {0}};
-static PyModuleDef_Slot slots_3_13[] = {
-    {Py_mod_exec, module_exec}, EVERY_INTERPRETER, GIL_NOT_USED, {0}};
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
@@ -220,8 +214,7 @@ PyMODINIT_FUNC PyInit__core(void);
 
 PyMODINIT_FUNC PyInit__core(void)
 {
-    definition.m_slots = Py_Version >= 0x030D0000   ? slots_3_13
-                         : Py_Version >= 0x030C0000 ? slots_3_12
-                                                    : slots_3_11;
+    /* No slot that says it needs no lock: objects here count their users under the interpreter's. */
+    definition.m_slots = Py_Version >= 0x030C0000 ? slots_3_12 : slots_3_11;
     return PyModuleDef_Init(&definition);
 }

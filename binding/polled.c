@@ -87,6 +87,10 @@ static void drop_channel(struct polled *polled, struct polled_channel *channel)
         place = &(*place)->next;
     *place = channel->next;
     rchan_channel_whole(channel->core); /* made so if it was cut */
+    /* Not by closing it alone: a child that was forked off may have it open, too (and if it is we who
+     * were forked off, the entry is the parent's). */
+    if (channel->bell.fd >= 0 && channel->bell.fork_count == channel->core->fork_count)
+        epoll_ctl(polled->epoll, EPOLL_CTL_DEL, channel->bell.fd, NULL);
     rchan_bell_close(&channel->bell);
     free(channel);
 }

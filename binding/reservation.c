@@ -80,11 +80,14 @@ static bool begin(struct bind_reservation *self, struct bind_channel *channel,
 PyObject *bind_reserve(struct bind_channel *channel, int64_t cpu, uint64_t length)
 {
     struct rchan_channel *core = channel->open;
+    bind_channel_enter(
+        channel); /* an allocation may run the garbage collector, and that anything */
     struct bind_reservation *self = new_reservation(channel->state);
-    if (!self)
+    if (!self) {
+        bind_channel_leave(channel);
         return NULL;
+    }
     self->length = (Py_ssize_t)length;
-    bind_channel_enter(channel);
     enum rchan_outcome outcome = rchan_reserve(core, cpu, length, &self->place);
     bool granted = outcome == RCHAN_STORED && self->place.buffer;
     bool failed = granted && !begin(self, channel, core);
@@ -199,6 +202,7 @@ static bool get_range(struct bind_reservation *self, PyObject *key, Py_ssize_t *
 {
     Py_ssize_t stop;
     *step = 1;
+    *count = -1;
     if (PySlice_Check(key)) {
         if (PySlice_Unpack(key, start, &stop, step) < 0)
             return false;
@@ -207,7 +211,6 @@ static bool get_range(struct bind_reservation *self, PyObject *key, Py_ssize_t *
     }
     if (!PyIndex_Check(key))
         return bind_wrong_type(self->state, "a slot's index", "an int or a slice", key);
-    *count = -1;
     *start = PyNumber_AsSsize_t(key, PyExc_IndexError);
     if (*start == -1 && PyErr_Occurred())
         return false;
@@ -224,7 +227,7 @@ static PyObject *get_item(PyObject *object, PyObject *key)
     struct bind_reservation *self = SELF(object);
     Py_ssize_t start, step, count;
     uint8_t *bytes;
-    if (!get_bytes(self, &bytes) || !get_range(self, key, &start, &step, &count))
+    if (!get_range(self, key, &start, &step, &count) || !get_bytes(self, &bytes))
         return NULL;
     if (count < 0)
         return PyLong_FromLong(bytes ? bytes[start] : 0);
@@ -235,8 +238,10 @@ static PyObject *get_item(PyObject *object, PyObject *key)
     return copy;
 }
 
-static int set_byte(struct bind_reservation *self, uint8_t *byte, PyObject *value)
+/* Where it goes is asked for last: what the caller's objects do in their methods may end the slot. */
+static int set_byte(struct bind_reservation *self, Py_ssize_t at, PyObject *value)
 {
+    uint8_t *bytes;
     uint64_t number;
     if (!bind_get_u64(self->state, value, "a byte", &number))
         return -1;
@@ -244,28 +249,37 @@ static int set_byte(struct bind_reservation *self, uint8_t *byte, PyObject *valu
         bind_raise(self->state, "GeometryError", EINVAL, "a byte is out of range: %S", value);
         return -1;
     }
-    if (byte)
-        *byte = (uint8_t)number;
+    if (!get_bytes(self, &bytes))
+        return -1;
+    if (bytes)
+        bytes[at] = (uint8_t)number;
     return 0;
 }
 
-static int set_slice(struct bind_reservation *self, uint8_t *to, Py_ssize_t step, Py_ssize_t count,
-                     PyObject *value)
+static void store(uint8_t *to, Py_ssize_t step, Py_ssize_t count, const uint8_t *from)
+{
+    if (step == 1)
+        memmove(to, from, (size_t)count);
+    else
+        for (Py_ssize_t i = 0; i < count; i++)
+            to[i * step] = from[i];
+}
+
+static int set_slice(struct bind_reservation *self, Py_ssize_t start, Py_ssize_t step,
+                     Py_ssize_t count, PyObject *value)
 {
     Py_buffer view;
+    uint8_t *bytes;
     if (!bind_get_view(self->state, value, PyBUF_SIMPLE, &view))
         return -1;
-    int result = 0;
-    if (view.len != count) {
+    int result = -1;
+    if (view.len != count)
         bind_raise(self->state, "GeometryError", EINVAL,
                    "%zd bytes cannot be stored in %zd bytes of a slot", view.len, count);
-        result = -1;
-    } else if (to && step == 1) {
-        memmove(to, view.buf, (size_t)count);
-    } else {
-        for (Py_ssize_t i = 0; to && i < count; i++)
-            to[i * step] = ((uint8_t *)view.buf)[i];
-    }
+    else
+        result = get_bytes(self, &bytes) ? 0 : -1;
+    if (!result && bytes && count)
+        store(bytes + start, step, count, view.buf);
     PyBuffer_Release(&view);
     return result;
 }
@@ -274,15 +288,13 @@ static int set_item(PyObject *object, PyObject *key, PyObject *value)
 {
     struct bind_reservation *self = SELF(object);
     Py_ssize_t start, step, count;
-    uint8_t *bytes;
     if (!value) {
         bind_raise(self->state, "WrongType", EINVAL, "bytes of a slot cannot be deleted");
         return -1;
     }
-    if (!get_bytes(self, &bytes) || !get_range(self, key, &start, &step, &count))
+    if (!get_range(self, key, &start, &step, &count))
         return -1;
-    uint8_t *to = bytes ? bytes + start : NULL;
-    return count < 0 ? set_byte(self, to, value) : set_slice(self, to, step, count, value);
+    return count < 0 ? set_byte(self, start, value) : set_slice(self, start, step, count, value);
 }
 
 /* ---- methods ---- */

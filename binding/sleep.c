@@ -122,10 +122,12 @@ PyObject *bind_channel_sleep(PyObject *object, PyObject *args)
     PyObject *number, *timeout;
     uint64_t epoch;
     int64_t timeout_ns;
-    struct rchan_channel *core = bind_channel_open(self);
-    if (!core || !PyArg_ParseTuple(args, "OO:_sleep", &number, &timeout) ||
+    if (!PyArg_ParseTuple(args, "OO:_sleep", &number, &timeout) ||
         !bind_get_u64(self->state, number, "epoch", &epoch) ||
         !bind_get_timeout(self->state, timeout, &timeout_ns))
+        return NULL;
+    struct rchan_channel *core = bind_channel_open(self);
+    if (!core)
         return NULL;
     bind_channel_enter(self);
     if (timeout_ns) {
@@ -143,9 +145,11 @@ PyObject *bind_channel_sleep(PyObject *object, PyObject *args)
 PyObject *bind_channel_wait(PyObject *object, PyObject *args, PyObject *names)
 {
     struct bind_channel *self = (struct bind_channel *)object;
-    struct rchan_channel *core = bind_channel_open(self);
     int64_t left_ns;
-    if (!core || !get_timeout(self->state, args, names, &left_ns))
+    if (!get_timeout(self->state, args, names, &left_ns))
+        return NULL;
+    struct rchan_channel *core = bind_channel_open(self);
+    if (!core)
         return NULL;
     bind_reads(core);
     bind_channel_enter(self);

@@ -113,6 +113,7 @@ static PyMethodDef methods[] = {
 
 static PyMemberDef members[] = {
     MEMBER(offset, T_ULONGLONG, "where the next sub-buffer goes"),
+    MEMBER(start, T_ULONGLONG, "where the first sub-buffer goes"),
     MEMBER(index_offset, T_ULONGLONG, "where the next entry goes"),
     MEMBER(allocate, T_ULONGLONG, "bytes to allocate at a time; 0: none"),
     MEMBER(limit, T_ULONGLONG, "the file's greatest size; 0: none"),

@@ -162,10 +162,11 @@ static PyObject *give_back(PyObject *object, PyObject *const *args, Py_ssize_t n
     uint64_t length = UINT64_MAX;
     if (!bind_parse("give_back", names, 0, 1, args, n_args, given, &value))
         return NULL;
-    if (!may_end(self))
-        return PyErr_Occurred() ? NULL : Py_NewRef(Py_False);
+    /* First: an object's __index__ may do anything, give it back too. */
     if (value && value != Py_None && !bind_get_u64(self->state, value, "length", &length))
         return NULL;
+    if (!may_end(self))
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_False);
     return PyBool_FromLong(end(self, true, length));
 }
 

@@ -181,12 +181,16 @@ PyObject *bind_channel_wait_taps(PyObject *object, PyObject *args)
     struct watch watch = {.channel = (struct bind_channel *)object};
     PyObject *known, *timeout;
     int64_t timeout_ns;
-    struct rchan_channel *core = bind_channel_open(watch.channel);
-    if (!core || !PyArg_ParseTuple(args, "OOO:_wait_taps", &watch.taps, &known, &timeout) ||
+    if (!PyArg_ParseTuple(args, "OOO:_wait_taps", &watch.taps, &known, &timeout) ||
         !all_taps(watch.channel->state, watch.taps) ||
         !bind_get_timeout(watch.channel->state, timeout, &timeout_ns) ||
         !bind_get_view(watch.channel->state, known, PyBUF_SIMPLE, &watch.known))
         return NULL;
+    struct rchan_channel *core = bind_channel_open(watch.channel);
+    if (!core) {
+        PyBuffer_Release(&watch.known);
+        return NULL;
+    }
     bind_reads(core);
     bind_channel_enter(watch.channel);
     int64_t found = bind_sleep(core, look, &watch, timeout_ns);

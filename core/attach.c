@@ -7,6 +7,7 @@
 
 #include "buffer.h"
 #include "channel.h"
+#include "control.h"
 #include "files.h"
 #include "growth.h"
 #include "handles.h"
@@ -127,6 +128,8 @@ static struct rchan_channel *handle_from(const char *path, const char *base, int
     if (!channel)
         return NULL;
     channel->fd = fd;
+    channel->control_dev = file->st_dev;
+    channel->control_ino = file->st_ino;
     channel->copied = header.control_inode != file->st_ino;
     if (header.alloc_size == channel->alloc_size && rchan_handle_map(channel, error) == 0)
         return channel;

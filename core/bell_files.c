@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "files.h"
 
 enum { LOCK_WAIT_MS = 2000 };
@@ -50,7 +51,7 @@ static int lock_bells(struct rchan_channel *channel, short type)
 {
     struct flock lock = {
         .l_type = type, .l_whence = SEEK_SET, .l_start = RCHAN_BELL_LOCK, .l_len = 1};
-    return fcntl(channel->fd, F_OFD_SETLK, &lock);
+    return fcntl(rchan_control_fd(channel), F_OFD_SETLK, &lock);
 }
 
 bool rchan_bells_try(struct rchan_channel *channel)

@@ -65,13 +65,14 @@ bool rchan_written(const struct rchan_channel *channel, struct rchan_block *bloc
     uint64_t head = rchan_load_acquire(&block->head);
     uint64_t produced = rchan_head_produced(channel, head);
     uint64_t offset = rchan_head_offset(channel, head);
+    uint64_t pending = rchan_load(&block->pending); /* at once: mostly it is that of this head */
+    TESTPOINT("books: pending read");
     *records = rchan_load(&block->total_records[produced & 1]);
     *bytes = rchan_load(&block->total_bytes[produced & 1]);
-    uint64_t pending = rchan_load(&block->pending);
-    TESTPOINT("books: pending read");
     /* written.fence: pairs with touch.fence */
     rchan_load_fence();
-    *at = rchan_load(&block->head);
+    /* books.head: pairs with write.head, commit.head, switch.head, switch.begin */
+    *at = rchan_load_acquire(&block->head);
     if (rchan_head_produced(channel, *at) != produced)
         return false;
     if (offset > channel->subbuf_size)
@@ -79,10 +80,10 @@ bool rchan_written(const struct rchan_channel *channel, struct rchan_block *bloc
     uint64_t now = rchan_head_offset(channel, *at), counted = pending >> channel->shift;
     if (now > channel->subbuf_size)
         return false;
+    bool committed = (pending & channel->offset_mask) <= offset;
     offset = pending & channel->offset_mask;
-    uint64_t again = rchan_load(&block->pending);
-    if (again != pending && again >> channel->shift == counted)
-        return false;   /* not committed after all: another record has taken its place */
+    if (!committed && rchan_load(&block->pending) != pending)
+        return false;   /* perhaps never: others may have taken its place */
     if (offset > now) { /* a record not committed: in the making, or its writer was killed */
         offset = now;
         counted -= counted != 0;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "control.h"
 #include "files.h"
 #include "growth.h"
 #include "handles.h"
@@ -123,8 +124,9 @@ int rchan_handle_map(struct rchan_channel *channel, struct rchan_error *error)
 bool rchan_channel_whole(struct rchan_channel *channel)
 {
     struct stat control;
-    if (fstat(channel->fd, &control) == 0 && (uint64_t)control.st_size < channel->map_size) {
-        int result = ftruncate(channel->fd, (off_t)channel->map_size); /* zeros, not a SIGBUS */
+    int fd = rchan_control_look(channel, &control);
+    if (fd >= 0 && (uint64_t)control.st_size < channel->map_size) {
+        int result = ftruncate(fd, (off_t)channel->map_size); /* zeros, not a SIGBUS */
         (void)result;
         channel->cut = true;
     }
@@ -145,7 +147,6 @@ int rchan_handle_join(struct rchan_channel *channel, struct rchan_error *error)
 
 void rchan_channel_detach(struct rchan_channel *channel)
 {
-    struct stat control;
     rchan_attachment_remove(channel);
     rchan_kept_close(channel);
     for (uint32_t i = 0; i < channel->n_buffers; i++)
@@ -155,10 +156,9 @@ void rchan_channel_detach(struct rchan_channel *channel)
         rchan_slot_release(channel);
         munmap(channel->header, channel->map_size);
     }
-    if (channel->hidden && channel->creator && fstat(channel->fd, &control) == 0)
-        rchan_hidden_remove(channel, control.st_ino);
-    if (channel->fd >= 0)
-        close(channel->fd);
+    if (channel->hidden && channel->creator)
+        rchan_hidden_remove(channel, channel->control_ino);
+    rchan_control_close(channel);
     rchan_handle_free(channel);
 }
 
@@ -166,9 +166,8 @@ void rchan_channel_detach(struct rchan_channel *channel)
 
 static void fill_header(struct rchan_channel *channel, uint64_t frequency)
 {
-    struct stat made;
     struct rchan_header *header = channel->header;
-    header->control_inode = fstat(channel->fd, &made) ? 0 : made.st_ino;
+    header->control_inode = channel->control_ino;
     header->magic = RCHAN_MAGIC;
     header->abi_version = RCHAN_ABI_VERSION;
     header->byte_order = RCHAN_BYTE_ORDER_MARK;
@@ -196,7 +195,12 @@ static int make_control(struct rchan_channel *channel, int directory, uint64_t f
 {
     channel->fd = rchan_file_make(directory, "the control file", channel->map_size,
                                   RCHAN_BLOCKS_OFFSET, channel->mode, channel->share, error);
-    if (channel->fd < 0 || rchan_handle_map(channel, error))
+    if (channel->fd < 0)
+        return -1;
+    int result = rchan_control_note(channel);
+    if (result)
+        return rchan_fail(error, RCHAN_FAIL_OS, -result, "cannot look at the control file");
+    if (rchan_handle_map(channel, error))
         return -1;
     fill_header(channel, frequency);
     TESTPOINT("create: control made");
@@ -208,11 +212,9 @@ static int make_control(struct rchan_channel *channel, int directory, uint64_t f
 
 static int name_control(struct rchan_channel *channel, int directory, const char *name)
 {
-    struct stat made;
     if (!channel->hidden)
-        return rchan_file_link(channel->fd, directory, name);
-    return fstat(channel->fd, &made) ? -errno
-                                     : rchan_hidden_link(channel, directory, made.st_ino, name);
+        return rchan_file_link(rchan_control_fd(channel), directory, name);
+    return rchan_hidden_link(channel, directory, channel->control_ino, name);
 }
 
 int rchan_control_link(struct rchan_channel *channel, int directory, const char *base,
@@ -256,7 +258,7 @@ static void unmake(struct rchan_channel *channel, int directory)
     }
     rchan_control_name(name, sizeof name, channel->base);
     if (channel->named && channel->fd >= 0)
-        rchan_control_unlink(channel->fd, directory, name);
+        rchan_control_unlink(rchan_control_fd(channel), directory, name);
 }
 
 static int make_all(struct rchan_channel *channel, int directory,

@@ -10,6 +10,7 @@
 #include "bell_files.h"
 #include "buffer.h"
 #include "channel.h"
+#include "control.h"
 #include "files.h"
 #include "growth.h"
 #include "handles.h"
@@ -76,7 +77,7 @@ static int try_remove_control(struct rchan_channel *channel)
     if (directory < 0)
         return channel->named ? -1 : 0;
     rchan_control_name(name, sizeof name, channel->base);
-    int result = rchan_control_unlink(channel->fd, directory, name);
+    int result = rchan_control_unlink(rchan_control_fd(channel), directory, name);
     close(directory);
     return result ? -1 : 0;
 }
@@ -185,12 +186,6 @@ static int late_buffers(struct late *late, struct rchan_error *error)
     return 0;
 }
 
-static ino_t control_inode(const struct rchan_channel *channel)
-{
-    struct stat control;
-    return fstat(channel->fd, &control) ? 0 : control.st_ino;
-}
-
 /* All have their names: it is a channel with files from now on. */
 static void late_succeed(struct late *late)
 {
@@ -207,13 +202,11 @@ static void late_succeed(struct late *late)
         if (buffer->hidden)
             rchan_hidden_remove(channel, buffer->inode);
         buffer->hidden = false;
-        if (buffer->fd >= 0)
-            close(buffer->fd);
-        buffer->fd = -1;
+        rchan_buffer_close_fd(buffer);
         rchan_bit_set(channel->header->linked, i);
     }
     if (channel->hidden)
-        rchan_hidden_remove(channel, control_inode(channel));
+        rchan_hidden_remove(channel, channel->control_ino);
     channel->hidden = false;
     free(late->old_directory);
 }
@@ -233,12 +226,13 @@ static void late_hide(struct late *late)
         struct rchan_buffer *buffer = &channel->buffers[i];
         rchan_buffer_name(name, sizeof name, channel->base, i);
         if (rchan_load(&buffer->data) && !buffer->hidden)
-            buffer->hidden = !rchan_hide(channel, directory, name, buffer->fd, buffer->inode);
+            buffer->hidden =
+                !rchan_hide(channel, directory, name, rchan_buffer_fd(buffer), buffer->inode);
     }
     rchan_control_name(name, sizeof name, channel->base);
-    ino_t control = control_inode(channel);
-    if (late->control && !channel->hidden && control)
-        channel->hidden = !rchan_hide(channel, directory, name, channel->fd, control);
+    if (late->control && !channel->hidden)
+        channel->hidden =
+            !rchan_hide(channel, directory, name, rchan_control_fd(channel), channel->control_ino);
     close(directory);
     TESTPOINT("late: hidden");
 }

@@ -206,9 +206,20 @@ int rchan_file_make(int directory, const char *what, uint64_t size, uint64_t sol
     return -1;
 }
 
+bool rchan_is_file(int fd, dev_t device, ino_t inode, struct stat *found)
+{
+    if (fstat(fd, found)) { /* for another reason: that tells nothing about whose it is */
+        found->st_size = INT64_MAX;
+        return errno != EBADF;
+    }
+    return found->st_ino == inode && found->st_dev == device;
+}
+
 int rchan_file_link(int fd, int directory, const char *name)
 {
     char path[40];
+    if (fd < 0)
+        return -EBADF;
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     return linkat(AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW) ? -errno : 0;
 }

@@ -26,6 +26,8 @@ int rchan_file_make(int directory, const char *what, uint64_t size, uint64_t sol
 /* More solid bytes. 0 or -1. */
 int rchan_file_extend(int fd, uint64_t start, uint64_t length, const char *what,
                       struct rchan_error *error);
+/* Is this descriptor of that file, which is mapped here? */
+bool rchan_is_file(int fd, dev_t device, ino_t inode, struct stat *found);
 /* Give it a name. 0 or -errno. */
 int rchan_file_link(int fd, int directory, const char *name);
 /* An existing regular file, ours as above. fd or -1. */

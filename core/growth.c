@@ -9,6 +9,7 @@
 
 #include "buffer.h"
 #include "clock.h"
+#include "control.h"
 #include "cursor.h"
 #include "files.h"
 #include "hidden.h"
@@ -43,6 +44,23 @@ static void publish(struct rchan_buffer *buffer)
     rchan_store_release(&buffer->data, buffer->map);
 }
 
+int rchan_buffer_fd(const struct rchan_buffer *buffer)
+{
+    struct stat found;
+    const struct rchan_channel *channel = buffer->channel;
+    bool ours =
+        buffer->fd >= 0 && rchan_is_file(buffer->fd, channel->control_dev, buffer->inode, &found);
+    return ours ? buffer->fd : -1;
+}
+
+void rchan_buffer_close_fd(struct rchan_buffer *buffer)
+{
+    int fd = rchan_buffer_fd(buffer);
+    if (fd >= 0)
+        close(fd);
+    buffer->fd = -1;
+}
+
 void rchan_buffer_unmap(struct rchan_buffer *buffer)
 {
     if (!buffer->map)
@@ -52,9 +70,7 @@ void rchan_buffer_unmap(struct rchan_buffer *buffer)
     buffer->map = NULL;
     if (buffer->hidden && buffer->channel->creator)
         rchan_hidden_remove(buffer->channel, buffer->inode);
-    if (buffer->fd >= 0)
-        close(buffer->fd);
-    buffer->fd = -1;
+    rchan_buffer_close_fd(buffer);
 }
 
 static bool is_the_file(const struct rchan_channel *channel, uint32_t index, int fd)
@@ -86,7 +102,8 @@ static int map_existing(struct rchan_channel *channel, int directory, uint32_t i
     /* A copy or a damaged file may have holes: filled now, not by a SIGBUS later. */
     else if (((uint64_t)found.st_blocks * 512 >= channel->alloc_size ||
               !rchan_file_extend(fd, 0, channel->alloc_size, name, error)) &&
-             !rchan_file_extend(channel->fd, RCHAN_BLOCKS_OFFSET + index * channel->block_size,
+             !rchan_file_extend(rchan_control_fd(channel),
+                                RCHAN_BLOCKS_OFFSET + index * channel->block_size,
                                 channel->block_size, "a buffer's control block", error))
         result = map_data(channel, index, fd, found.st_ino, error);
     close(fd);
@@ -221,8 +238,9 @@ int rchan_buffer_make(struct rchan_channel *channel, int directory, uint32_t ind
     struct rchan_buffer *buffer = &channel->buffers[index];
     struct rchan_notice notice = {0};
     uint32_t forks = channel->fork_count;
-    if (rchan_file_extend(channel->fd, RCHAN_BLOCKS_OFFSET + index * channel->block_size,
-                          channel->block_size, "a buffer's control block", error))
+    if (rchan_file_extend(rchan_control_fd(channel),
+                          RCHAN_BLOCKS_OFFSET + index * channel->block_size, channel->block_size,
+                          "a buffer's control block", error))
         return -1;
     buffer->block = rchan_block_at(channel, index);
     rchan_bit_set(channel->header->present, index);
@@ -251,7 +269,7 @@ int rchan_buffer_link(struct rchan_buffer *buffer, const char *file_name)
     if (buffer->hidden)
         result = rchan_hidden_link(channel, directory, buffer->inode, file_name);
     else if (buffer->fd >= 0)
-        result = rchan_file_link(buffer->fd, directory, file_name);
+        result = rchan_file_link(rchan_buffer_fd(buffer), directory, file_name);
     close(directory);
     return result;
 }

@@ -50,4 +50,8 @@ static inline void rchan_bit_set(rchan_a64 *bits, uint32_t index)
     rchan_set_bits(&bits[index / 64], UINT64_C(1) << (index % 64));
 }
 
+/* Of a buffer without a name: its file's descriptor, if it still is that; else -1. */
+int rchan_buffer_fd(const struct rchan_buffer *buffer);
+void rchan_buffer_close_fd(struct rchan_buffer *buffer);
+
 #endif

@@ -87,10 +87,13 @@ struct rchan_channel {
     bool closed;
     bool defer_wakeups; /* tests: rchan_run_wakeups() does them */
     bool named;
-    bool copied; /* the files are copies: inode numbers say nothing */
-    bool hidden; /* the control file, like buffers' */
-    bool cut;    /* it was found too short */
-    int fd;      /* control file; carries the slot's lock */
+    bool copied;     /* the files are copies: inode numbers say nothing */
+    bool hidden;     /* the control file, like buffers' */
+    bool cut;        /* it was found too short */
+    _Atomic(int) fd; /* control file; carries the slot's lock. Others: rchan_control_fd() */
+    dev_t control_dev;
+    ino_t control_ino;
+    void *lock_page; /* keeps the lock if the descriptor is closed by others; NULL: none */
     mode_t mode;
     struct rchan_share share;
     uint64_t alloc_size;

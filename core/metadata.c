@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "testpoint.h"
 
 int64_t rchan_metadata_length(const struct rchan_channel *channel)
@@ -15,15 +16,14 @@ int64_t rchan_metadata_length(const struct rchan_channel *channel)
     return length > RCHAN_METADATA_MOST ? -EBADMSG : (int64_t)length;
 }
 
-int rchan_metadata_read(const struct rchan_channel *channel, uint64_t offset, void *to,
-                        uint64_t length)
+int rchan_metadata_read(struct rchan_channel *channel, uint64_t offset, void *to, uint64_t length)
 {
     uint64_t at = channel->header->metadata_offset, done = 0;
+    int fd = rchan_control_fd(channel);
     if (at < channel->map_size || at > INT64_MAX / 2)
         return -EBADMSG;
     while (done < length) {
-        ssize_t got =
-            pread(channel->fd, (char *)to + done, length - done, (off_t)(at + offset + done));
+        ssize_t got = pread(fd, (char *)to + done, length - done, (off_t)(at + offset + done));
         if (got < 0 && errno != EINTR)
             return -errno;
         if (!got)
@@ -37,7 +37,7 @@ static int lock(struct rchan_channel *channel, short type)
 {
     struct flock range = {
         .l_type = type, .l_whence = SEEK_SET, .l_start = RCHAN_METADATA_LOCK, .l_len = 1};
-    return fcntl(channel->fd, F_OFD_SETLK, &range) ? -errno : 0;
+    return fcntl(rchan_control_fd(channel), F_OFD_SETLK, &range) ? -errno : 0;
 }
 
 /* The lock tells processes apart, the mutex the threads of one. The kernel frees a dead one's. */
@@ -58,12 +58,11 @@ static int take(struct rchan_channel *channel, uint32_t wait_ms)
     return -EBUSY;
 }
 
-static int write_all(const struct rchan_channel *channel, uint64_t at, const void *bytes,
-                     uint64_t length)
+static int write_all(struct rchan_channel *channel, uint64_t at, const void *bytes, uint64_t length)
 {
+    int fd = rchan_control_fd(channel);
     for (uint64_t done = 0; done < length;) {
-        ssize_t put =
-            pwrite(channel->fd, (const char *)bytes + done, length - done, (off_t)(at + done));
+        ssize_t put = pwrite(fd, (const char *)bytes + done, length - done, (off_t)(at + done));
         if (put < 0 && errno != EINTR)
             return -errno;
         done += put > 0 ? (uint64_t)put : 0;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "control.h"
 #include "cursor.h"
 #include "kept.h"
 #include "task.h"
@@ -84,7 +85,7 @@ void rchan_slot_release(struct rchan_channel *channel)
     rchan_store(&channel->owner_value, 0);
     rchan_store(word, rchan_load(word) & ~(uint64_t)UINT32_MAX);
     TESTPOINT("slot: cleared");
-    slot_lock(channel->fd, F_OFD_SETLK, F_UNLCK, (uint32_t)value - 1, NULL);
+    slot_lock(rchan_control_fd(channel), F_OFD_SETLK, F_UNLCK, (uint32_t)value - 1, NULL);
 }
 
 bool rchan_owner_dead(struct rchan_channel *channel, uint64_t owner_value)
@@ -99,7 +100,8 @@ bool rchan_owner_dead(struct rchan_channel *channel, uint64_t owner_value)
     if ((int32_t)(generation - (uint32_t)(owner_value >> 32)) > 0)
         return true;
     short found = F_WRLCK;
-    return slot_lock(channel->fd, F_OFD_GETLK, F_WRLCK, slot, &found) == 0 && found == F_UNLCK;
+    return slot_lock(rchan_control_fd(channel), F_OFD_GETLK, F_WRLCK, slot, &found) == 0 &&
+           found == F_UNLCK;
 }
 
 static bool is_producer(struct rchan_channel *channel, uint32_t slot, uint64_t word)
@@ -172,23 +174,21 @@ static pthread_mutex_t attachments_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct rchan_channel *attachments;
 static pthread_once_t fork_handlers_once = PTHREAD_ONCE_INIT;
 
-/* An open file description of our own, under the old number: the parent's is no longer held here. */
-static int reopen_control(struct rchan_channel *channel)
+/* Anew, because a fork since it was opened would have left the child a share in our lock. */
+static int join(struct rchan_channel *channel)
 {
-    char path[40];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", channel->fd);
-    int fresh = open(path, O_RDWR | O_CLOEXEC);
-    if (fresh < 0)
-        return -errno;
-    int result = dup3(fresh, channel->fd, O_CLOEXEC) < 0 ? -errno : 0;
-    TESTPOINT("slot: reopened");
-    close(fresh);
+    int result = rchan_control_renew(channel);
+    if (!result)
+        result = rchan_slot_take(channel);
+    if (!result)
+        rchan_control_keep(channel);
     return result;
 }
 
 static void renew_after_fork(struct rchan_channel *channel)
 {
     rchan_store(&channel->owner_value, 0);
+    rchan_control_forget(channel);
     channel->fork_count++;
     channel->creator = false;
     rchan_store(&channel->writes, 0);
@@ -198,15 +198,9 @@ static void renew_after_fork(struct rchan_channel *channel)
     rchan_kept_init(channel);
     pthread_mutex_init(&channel->appending, NULL);
     for (uint32_t i = 0; i < channel->n_buffers; i++)
-        rchan_cursor_forget(
-            &channel->buffers[i]); /* may have been half changed by another thread */
-    if (channel->fd < 0)
-        return;
-    if (reopen_control(channel) || rchan_slot_take(channel)) {
-        /* No slot: every write is dropped and counted "contended"; the parent stays visible. */
-        close(channel->fd);
-        channel->fd = -1;
-    }
+        rchan_cursor_forget(&channel->buffers[i]); /* perhaps half changed by another thread */
+    if (join(channel)) /* no slot: every write is dropped and counted "contended" */
+        rchan_control_close(channel);
 }
 
 static void before_fork(void)
@@ -246,10 +240,7 @@ int rchan_attachment_add(struct rchan_channel *channel)
 {
     pthread_once(&fork_handlers_once, install_fork_handlers);
     pthread_mutex_lock(&attachments_lock);
-    /* Anew, because a fork since it was opened would have left the child a share in our lock. */
-    int result = reopen_control(channel);
-    if (!result)
-        result = rchan_slot_take(channel);
+    int result = join(channel);
     if (!result)
         put_on_list(channel);
     pthread_mutex_unlock(&attachments_lock);
@@ -273,9 +264,7 @@ void rchan_attachment_remove(struct rchan_channel *channel)
 
 static bool same_control(const struct rchan_channel *one, const struct rchan_channel *other)
 {
-    struct stat ours, theirs;
-    return one == other || (fstat(one->fd, &ours) == 0 && fstat(other->fd, &theirs) == 0 &&
-                            ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev);
+    return one->control_ino == other->control_ino && one->control_dev == other->control_dev;
 }
 
 /* Of any handle of this process. */

@@ -196,7 +196,8 @@ static enum rchan_drained store(struct rchan_stream *stream, struct rchan_subbuf
 {
     struct rchan_entry entry = entry_of(stream, sub);
     *gone = false;
-    if (stream->limit && stream->offset && entry.offset + entry.stored > stream->limit)
+    if (stream->limit && stream->offset > stream->start &&
+        entry.offset + entry.stored > stream->limit)
         return RCHAN_DRAINED_FULL;
     stream->os_errno = -store_data(stream, sub, &entry, most);
     if (stream->os_errno)

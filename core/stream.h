@@ -33,6 +33,7 @@ enum { RCHAN_AHEAD = 8 }; /* sub-buffers written with one system call, at most *
 struct rchan_stream {
     int data_fd, index_fd;
     uint64_t offset;       /* of the next sub-buffer in the file */
+    uint64_t start;        /* of the first: what lies before it is none, and makes no file full */
     uint64_t index_offset; /* of the next entry */
     uint64_t allocated;    /* the file has room up to here */
     uint64_t allocate;     /* room taken at a time, in bytes, at most; 0: none */

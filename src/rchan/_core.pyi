@@ -314,6 +314,7 @@ class Stream:
     offset: int
     index_offset: int
     allocate: int
+    start: int
     limit: int
     stride: int
     checked: bool

@@ -2,6 +2,7 @@
 
 import builtins
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def _look_at(where: str, name: str, group: int | None) -> ChannelInfo | None:
         return ChannelInfo(name, path, 0, 0, 0, False, "damaged", ())
     try:
         producers = channel.producers()
-        producers.remove(os.getpid())  # the look itself
+        with suppress(ValueError):  # others write to what says so
+            producers.remove(os.getpid())  # the look itself
         state = "finalized" if channel.finalized else "live" if producers else "orphaned"
         return ChannelInfo(
             name,

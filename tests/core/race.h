@@ -47,7 +47,7 @@ void ledger_deliver_part(struct ledger *ledger, const uint8_t *bytes, uint64_t c
 /* Bytes that so many records, and the header before them, take in a sub-buffer. */
 uint64_t ledger_bytes(const struct rchan_channel *channel, uint64_t records);
 /* Metadata: piece by piece the same as a record of its number. Returns their number. */
-uint64_t metadata_check(const struct rchan_channel *channel);
+uint64_t metadata_check(struct rchan_channel *channel);
 /* Read whatever is left, and look whether it all adds up. */
 void ledger_close(struct ledger *ledger, struct rchan_channel *channel, bool overwrite);
 

@@ -118,7 +118,7 @@ void ledger_deliver_part(struct ledger *ledger, const uint8_t *bytes, uint64_t c
         deliver(ledger, seqs[i]);
 }
 
-uint64_t metadata_check(const struct rchan_channel *channel)
+uint64_t metadata_check(struct rchan_channel *channel)
 {
     uint8_t piece[RECORD];
     int64_t length = rchan_metadata_length(channel);

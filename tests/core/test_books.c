@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "fixture.h"
+#include "owner.h"
+#include "testpoint.h"
 
 /* What the test itself knows was attempted. */
 struct attempts {
@@ -177,3 +179,54 @@ TEST(only_switches_that_find_a_sleeper_count_as_wakeups)
     CHECK_EQ((uint32_t)rchan_load(&channel->buffers[0].block->wake), 0);
     fixture_close(channel);
 }
+
+/* ---- a look, and meanwhile others take the place of a record that was never committed ---- */
+
+#ifdef RCHAN_TESTPOINTS
+enum { SHORT = 16, LONGER = 100 };
+
+static struct rchan_channel *looked_at;
+static int to_write;
+
+static void write_at_the_look(const char *name)
+{
+    if (strcmp(name, "books: pending read") != 0)
+        return;
+    for (; to_write; to_write--)
+        CHECK_EQ(fixture_write(looked_at, 'w', LONGER), RCHAN_STORED);
+}
+
+/* As a writer leaves it that died between the stores of `pending` and `head`. */
+static void die_with_a_record(struct rchan_channel *channel)
+{
+    struct rchan_block *block = channel->buffers[0].block;
+    struct rchan_channel *dead = fixture_attach("look");
+    uint64_t value = rchan_load(&dead->owner_value), record = UINT64_C(1) << channel->shift | SHORT;
+    rchan_store(&block->pending, rchan_load(&block->pending) + record);
+    rchan_channel_detach(dead);
+    rchan_store(&block->owner, value);
+}
+
+static void check_look(int records)
+{
+    struct rchan_channel *channel = fixture_channel("look", 1024, 4, false);
+    CHECK_EQ(fixture_write(channel, 'b', LONGER), RCHAN_STORED);
+    die_with_a_record(channel);
+    looked_at = channel;
+    to_write = records;
+    rchan_testpoint_hook = write_at_the_look;
+    struct rchan_books books = fixture_books(&channel->buffers[0]);
+    rchan_testpoint_hook = NULL;
+    CHECK_EQ(to_write, 0);
+    CHECK_EQ(books.offset % LONGER, 0); /* not in the middle of a record */
+    CHECK_EQ(books.written_records, books.offset / LONGER);
+    CHECK_EQ(books.written_bytes, books.offset);
+    fixture_close(channel);
+}
+
+TEST(a_look_at_a_record_that_never_was)
+{
+    for (int records = 0; records <= 4; records++)
+        check_look(records);
+}
+#endif

@@ -2,12 +2,16 @@
 #include "owner.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "control.h"
 #include "fixture.h"
 
 static struct rchan_block *block_of(struct rchan_channel *channel)
@@ -283,5 +287,70 @@ TEST(the_own_value_of_a_fork_is_not_the_parents_word)
     child_kill(&child);
     CHECK_EQ(rchan_load(word), rchan_load(&channel->owner_value));
     rchan_word_give(word);
+    fixture_close(channel);
+}
+
+/* ---- a descriptor that the program closed, and whose number is another file's ---- */
+
+static int take_its_number(struct rchan_channel *channel)
+{
+    int fd = channel->fd, other = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    REQUIRE(other >= 0 && dup2(other, fd) == fd);
+    close(other);
+    return fd;
+}
+
+TEST(a_descriptor_that_others_closed)
+{
+    struct stat found;
+    struct rchan_channel *channel = fixture_channel("closed", 64, 4, false);
+    struct rchan_channel *other = fixture_attach("closed");
+    int fd = take_its_number(channel);
+    CHECK(!rchan_owner_dead(other, rchan_load(&channel->owner_value)));
+    CHECK(!rchan_owner_dead(channel, rchan_load(&other->owner_value)));
+    CHECK(channel->fd != fd);
+    uint64_t value = rchan_load(&other->owner_value);
+    rchan_channel_detach(other);
+    CHECK(rchan_owner_dead(channel, value));
+    fixture_close(channel);
+    CHECK(fstat(fd, &found) == 0 && S_ISCHR(found.st_mode));
+    close(fd);
+    CHECK_EQ(fixture_files(), 0);
+}
+
+TEST(without_a_name_it_is_lost)
+{
+    struct stat found;
+    struct rchan_channel *channel = fixture_channel(NULL, 64, 4, false);
+    int fd = take_its_number(channel);
+    CHECK_EQ(rchan_control_fd(channel), -1);
+    CHECK(!rchan_owner_dead(channel, rchan_load(&channel->owner_value) + 1));
+    CHECK(rchan_channel_whole(channel));
+    CHECK_EQ(fixture_write(channel, 'x', 8), RCHAN_STORED);
+    fixture_close(channel);
+    CHECK(fstat(fd, &found) == 0 && S_ISCHR(found.st_mode));
+    close(fd);
+}
+
+static void *look_for_it(void *channel)
+{
+    struct stat found;
+    for (int i = 0; i < 100; i++)
+        CHECK(rchan_control_look(channel, &found) >= 0 && S_ISREG(found.st_mode));
+    return NULL;
+}
+
+TEST(threads_find_it_again)
+{
+    struct rchan_channel *channel = fixture_channel("found", 64, 4, false);
+    for (int round = 0; round < 20; round++) {
+        pthread_t threads[4];
+        int fd = take_its_number(channel);
+        for (int i = 0; i < 4; i++)
+            REQUIRE(!pthread_create(&threads[i], NULL, look_for_it, channel));
+        for (int i = 0; i < 4; i++)
+            pthread_join(threads[i], NULL);
+        close(fd);
+    }
     fixture_close(channel);
 }

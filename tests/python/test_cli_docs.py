@@ -8,6 +8,7 @@ from shutil import which
 
 import pytest
 from cli_calls import call
+from sanitizer import without_preload
 
 from rchan.cli.commands import COMMANDS
 from rchan.cli.main import overview
@@ -84,5 +85,6 @@ def test_manual_pages_are_clean(name: str) -> None:
         capture_output=True,
         text=True,
         check=True,
+        env=without_preload(),
     )
     assert done.stderr == ""

@@ -4,11 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 from event_decoder import babeltrace2
+
+import rchan
+from rchan import events
 
 RCHAN = (sys.executable, "-m", "rchan.cli")
 PROGRAM = """
@@ -197,3 +201,30 @@ def test_without_a_directory_it_has_the_time_in_its_name(tmp_path):
     assert made.name.startswith("rchan-run-20")
     assert f"events in {made.name}" in done.stderr
     assert len(messages(Path(made))) == 1
+
+
+@pytest.mark.parametrize("shape", ["n_buffers=1", "n_buffers=rchan.cpus.default_n_buffers()"])
+def test_a_channel_of_the_same_number_is_left_alone(tmp_path, channels, shape):
+    """In another container a process may have ours, and so may have had one that was killed."""
+    code = f"""
+        import os, sys, rchan
+        trace = rchan.Tracer(f"run-{{os.getpid()}}", {shape})
+        trace.event("old", n=rchan.u64)(1)
+        arguments = [sys.executable, "-c", "import logging; logging.warning('new')"]
+        os.execv({RCHAN[0]!r}, [*{RCHAN!r}, "run", "-o", "trace", "--", *arguments])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    names = {event.name for event in events.read(tmp_path / "trace")}
+    assert "log" in {name.partition(":")[0] for name in names}, names
+    assert "old" not in names
+    (left,) = rchan.list()
+    with rchan.open(left.name) as channel:
+        assert [event.name for event in events.read(channel)] == ["old"]

@@ -103,3 +103,30 @@ def test_spans_in_an_exit_stack(trace):
         type(one).__enter__()
     names = [event.name for event in snapshot(trace.channel)]
     assert names == ["one:begin", "two:begin", "two:end", "one:end"]
+
+
+def test_a_value_that_makes_spans_itself(trace):
+    """They take this one's place in the cache of uses, with fields in order or not in order."""
+
+    class Number:
+        def __init__(self, names):
+            self.names = names
+
+        def __index__(self):
+            for number in range(400):
+                trace.span(f"other{number % 40}", **dict.fromkeys(self.names, number))
+            return 7
+
+    with trace.span("parse", a=1, b=2, c=3):
+        pass
+    for number in range(40):
+        trace.span(f"other{number}", x=1, y=2)
+    with trace.span("parse", c=Number("xy"), b=5, a=4):
+        pass
+    with trace.span("parse", a=Number("yx"), b=5, c=4):
+        pass
+    assert [[found[name] for name in "abc"] for found in values(trace, "parse:begin")] == [
+        [1, 2, 3],
+        [4, 5, 7],
+        [7, 5, 4],
+    ]

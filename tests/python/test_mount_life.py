@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from forking import kill
+from forking import forked, kill
 from mounts import detach, end, mounted, serve, why_not
 
 import rchan
@@ -216,6 +216,22 @@ def test_a_reader_killed_while_it_waits_has_had_nothing():
         relay.server.send_signal(signal.SIGCONT)
         assert os.read(fd, 99) == b"abcdef"
         os.close(fd)
+
+
+def test_a_child_of_the_process_that_serves(point, channels):
+    """It neither ends the mount nor keeps it alive: the connection is the parent's alone."""
+
+    def devices(pid):
+        links = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()]
+        return sum(link == "/dev/fuse" for link in links)
+
+    with rchan.create("app", subbuf_size=64, n_buffers=1), Mount(point) as own:
+        assert devices("self") == 1
+        with forked(own.close) as pid:
+            assert devices(pid) == 0
+            assert "app0" in os.listdir(point)
+        assert "app0" in os.listdir(point)
+    assert os.listdir(point) == []
 
 
 # mount points

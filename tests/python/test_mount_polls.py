@@ -6,8 +6,11 @@ import select
 import socket
 import struct
 import threading
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
+from forking import forked
 
 import rchan
 from rchan import _core
@@ -265,3 +268,30 @@ def test_wrong_arguments(device, app):
     with pytest.raises(OSError) as caught:
         _core.Polls(-1, -1)
     assert caught.value.errno == errno.EBADF
+
+
+def test_a_child_that_has_the_bell_open_does_not_keep_it(device, app):
+    """Else the dropped channel's memory would be looked at when somebody rings."""
+
+    def watched():
+        found = 0
+        for fd in os.listdir("/proc/self/fd"):
+            with suppress(OSError):
+                text = Path(f"/proc/self/fdinfo/{fd}").read_text()
+                found += text.count("tfd:")
+        return found
+
+    assert device.answers() == [("mask", 0)]
+    with forked(lambda: None):
+        assert watched() == 3, "device, stop, bell"
+        device.polls.drop(FILE)
+        assert watched() == 2
+        device.run()
+
+
+def test_a_child_leaves_its_parents_bells_alone(device, app):
+    assert device.answers() == [("mask", 0)]
+    with forked(lambda: device.polls.drop(FILE)):
+        finish(app)
+        device.run()
+        assert device.said() == [("news", KERNELS)]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from sanitizer import without_preload
 
 import rchan
 
@@ -66,6 +67,7 @@ def path(relay, full):
 
 
 def run(*command, **how):
+    how.setdefault("env", without_preload())
     done = subprocess.run(command, capture_output=True, timeout=30, check=False, **how)
     assert (done.returncode, done.stderr) == (0, b""), done
     return done.stdout
@@ -83,7 +85,10 @@ def test_dd(path):
 
 def test_dd_cannot_skip(path):
     done = subprocess.run(
-        ["dd", f"if={path}", "bs=100", "skip=1"], capture_output=True, check=False
+        ["dd", f"if={path}", "bs=100", "skip=1"],
+        capture_output=True,
+        check=False,
+        env=without_preload(),
     )
     assert done.returncode and b"Illegal seek" in done.stderr
     assert run("cat", path) == TEXT

@@ -82,3 +82,23 @@ def test_a_recording_of_events_is_a_trace(four_cpus: None, tmp_path: Path) -> No
     assert len(re.findall(r" first: .*number = \d+", shown.stdout)) == written
     assert 'text = "hello"' in shown.stdout
     assert f"{lost} events" in shown.stderr
+
+
+@pytest.mark.parametrize("compression", [None, "zstd"])
+@pytest.mark.parametrize("size", [1, 4096])
+def test_a_file_for_one_packet_that_tells_of_a_loss_first(
+    four_cpus: None, tmp_path: Path, size: int, compression: str | None
+) -> None:
+    """What tells of it is in front of the first packet, and does not make a file full for ever."""
+    with rchan.Tracer("ev", subbuf_size=4096, n_subbufs=2, n_buffers=1, overwrite=True) as tracer:
+        first = tracer.event("first", number=rchan.u32)
+        assert all(first(number) for number in range(1000))
+        tracer.flush()
+        looks = iter(range(100))
+        files = FileOptions(compression=compression)
+        options = Options(rotation=Rotation(size=size), files=files)
+        (done,) = record("ev", tmp_path, stop=lambda: next(looks, None) is None, options=options)
+    rchan.remove("ev")
+    assert done.state == "complete"
+    assert done.records + done.lost["overwritten"].records == 1000
+    assert 1 <= len(done.files) <= 4

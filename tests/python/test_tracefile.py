@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from recordings import at_once, record_one
@@ -14,7 +15,7 @@ import rchan
 from rchan import tracefile
 from rchan.recorder import FileOptions, Options, Recorder, RecordingExists, Rotation
 from rchan.recorder.merge import merge
-from rchan.tracefile import RecordingDamaged, RecordingNotFound
+from rchan.tracefile import RecordingDamaged, RecordingNotFound, recorded
 from rchan.tracefile.index import ENTRY_SIZE, HEADER_SIZE
 from rchan.tracefile.manifest import from_json
 
@@ -309,6 +310,26 @@ def test_rotated_files_are_one_trace(app: rchan.Channel, tmp_path: Path) -> None
     record_one(app, tmp_path, stop=at_once, options=options)
     assert len(list((tmp_path / "app").glob("app.0*"))) == 4
     assert lines(tmp_path) == [b"%07d" % number for number in range(50)]
+
+
+def test_a_recorder_begins_a_file_while_it_is_opened(
+    app: rchan.Channel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.write(b"first\n", 0)
+    record_one(app, tmp_path, stop=at_once)
+    there, name = tmp_path / "app", "app.0"
+
+    class Begins(recorded.RecordedStream):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            later = f"{name}.000001"
+            shutil.copy(there / name, there / later)
+            shutil.copy(there / f".rchan/{name}.index", there / f".rchan/{later}.index")
+
+    monkeypatch.setattr(recorded, "RecordedStream", Begins)
+    opened = recorded.RecordedChannel(there)
+    assert b"".join(map(bytes, opened.subbufs())) == b"first\n"
+    opened.close()
 
 
 def test_a_damaged_manifest_cannot_be_gone_on_with(app: rchan.Channel, recording: Path) -> None:

@@ -6,6 +6,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from errno import EEXIST
 from pathlib import Path
 from signal import (
     SIG_BLOCK,
@@ -27,7 +28,7 @@ from signal import (
 from typing import Any, Final
 
 from rchan.catalog import remove
-from rchan.channel import Channel
+from rchan.channel import Channel, create_for_events
 from rchan.cli import exits
 from rchan.cli.command import Command, Mask
 from rchan.cli.options import add_shape_to, shape_of
@@ -35,8 +36,9 @@ from rchan.cli.parsing import add_command
 from rchan.cli.screen import complain, say
 from rchan.clients.launch import Death, Watch, environment
 from rchan.cpus import default_n_buffers
-from rchan.errors import ChannelNotFound
-from rchan.events import Tracer, ctf
+from rchan.errors import ChannelExists, ChannelNotFound
+from rchan.events import ctf
+from rchan.events.clock import choose
 from rchan.recorder import Recorder, Recording
 
 _ABOUT: Final = """\
@@ -73,6 +75,7 @@ of failures before it was started: see 'rchan --help'.
 """
 _TICK: Final = 0.02  # seconds between two looks at COMMAND, when nothing is recorded
 _MOST_SNAPSHOTS: Final = 100
+_NAMES: Final = 1000  # of channels of processes with the same number
 _PASSED: Final = frozenset(
     {
         *(SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT),
@@ -112,10 +115,9 @@ def run(options: Namespace) -> int:
 
 
 def _run(options: Namespace, directory: Path) -> int:
-    name = f"run-{os.getpid()}"
     with ExitStack() as stack:
-        tracer = stack.enter_context(Tracer(name, **shape_of(options, default_n_buffers())))
-        channel = tracer.channel
+        channel = _new_channel(shape_of(options, default_n_buffers()))
+        stack.callback(channel.detach)
         leave = stack.enter_context(ExitStack())
         leave.callback(_remove, channel)
         watch = recorder = None
@@ -136,6 +138,17 @@ def _run(options: Namespace, directory: Path) -> int:
         while not _over(command):
             time.sleep(_TICK)
         return command.poll() or exits.OK
+
+
+def _new_channel(shape: dict[str, Any]) -> Channel:
+    """Never one that is there: a process of another container may have our number, or a killed one
+    may have had it.
+    """
+    first = f"run-{os.getpid()}"
+    for name in (first, *(f"{first}-{number}" for number in range(2, _NAMES))):
+        with suppress(ChannelExists):
+            return create_for_events(name, None, **shape, mode=0o600, stamps=choose("auto"))
+    raise ChannelExists(EEXIST, f"{first} and all names like it are taken: remove some (rchan rm)")
 
 
 def _remove(channel: Channel) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from errno import EEXIST
 from pathlib import Path
+from tempfile import mkstemp
 from time import monotonic
 from typing import Any, Final
 
@@ -109,8 +110,8 @@ def _write_file(
     file: str, force: bool, snapshot: Snapshot, progress: _Progress, line: LiveLine | None
 ) -> None:
     """All or nothing: under another name first."""
-    part = Path(f"{file}.part-{os.getpid()}")
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fd, name = mkstemp(prefix=f"{Path(file).name}.part-", dir=Path(file).parent)
+    part = Path(name)
     try:
         try:
             _write(fd, snapshot, progress, line)

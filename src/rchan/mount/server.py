@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
+from weakref import WeakSet
 
 from rchan import _core
 from rchan.errors import RchanError
@@ -110,6 +111,7 @@ class Mount:
     def start(self) -> Self:
         """Serve in a thread; returns when clients can use the mount. Raises MountFailed."""
         ready = threading.Event()
+        _in_threads.add(self)
         self._thread = threading.Thread(
             target=self._serve_in_thread, args=(ready,), name="rchan mount", daemon=True
         )
@@ -152,6 +154,17 @@ class Mount:
         self._polls.close()
         os.close(self._device)
 
+    def _leave_to_parent(self) -> None:
+        """In the child of a fork: the thread that serves is the parent's, and so is the mount.
+
+        With the connection open here, too, its clients would wait for ever if the parent died.
+        """
+        self._thread = None
+        if not self._ended:
+            self._ended = True
+            os.close(self._device)
+        self._close_pipe()
+
     def stop_at_signals(self) -> None:
         """SIGTERM, SIGINT and SIGHUP unmount. For the main thread."""
         # The wait ends also when a signal comes just before it begins.
@@ -169,3 +182,14 @@ class Mount:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+_in_threads: WeakSet[Mount] = WeakSet()
+
+
+def _after_in_child() -> None:
+    for mounted in list(_in_threads):
+        mounted._leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_after_in_child)

@@ -1,6 +1,7 @@
 """The text files beside the buffers: NAME.stat (the books) and NAME.info (the channel)."""
 
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -65,7 +66,8 @@ def info_text(place: str, base: str) -> bytes:
 
 def _facts(channel: Channel) -> dict[str, object]:
     processes = channel.producers()
-    processes.remove(os.getpid())  # the look itself
+    with suppress(ValueError):  # others write to what says so
+        processes.remove(os.getpid())  # the look itself
     state = "finalized" if channel.finalized else "live" if processes else "orphaned"
     created = datetime.fromtimestamp(channel.created_ns[0] / 1e9, UTC)
     wakeup = channel.wakeup

@@ -225,7 +225,8 @@ class FileSink(Sink):
             return
         stored = self.encode(opening)
         self._put(stored, 0)
-        self._opening, self._stream.offset = opening, len(stored)
+        self._opening = opening
+        self._stream.offset = self._stream.start = len(stored)
         self._before = replace(self._before, opening=len(stored))
 
     def conclude(self, data: bytes) -> None:
@@ -320,7 +321,9 @@ class ZstdFileSink(FileSink):
     def drain(self, buffer: _core.Buffer, most: int) -> int:
         """As of FileSink."""
         for _ in range(most):
-            if self._stream.limit and self._stream.offset >= self._stream.limit:
+            if self._stream.limit and self._stream.offset >= max(
+                self._stream.limit, self._stream.start + 1
+            ):
                 return FULL
             result = Sink.drain(self, buffer, 1)
             if result != _core.DRAINED_LIMIT:

@@ -117,10 +117,9 @@ class RecordedChannel:
             self.recording = load(directory)
         except (RecordingDamaged, RecordingNotFound) as error:
             self._tell(Problem("manifest", "damage", f"{OWN}/{MANIFEST}", str(error)))
-        self._streams = [
-            RecordedStream(directory, name, self._tell) for _, _, name in self._found()
-        ]
-        self._groups = _by_buffer(self._found(), self._streams)
+        found = self._found()  # once: a recorder may be at work, and begin another file
+        self._streams = [RecordedStream(directory, name, self._tell) for _, _, name in found]
+        self._groups = _by_buffer(found, self._streams)
         self._compare()
 
     @property
