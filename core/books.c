@@ -92,18 +92,15 @@ bool rchan_written(const struct rchan_channel *channel, struct rchan_block *bloc
         return false;
     if (offset > channel->subbuf_size)
         return *at == head;
-    uint64_t now = rchan_head_offset(channel, *at), counted = pending >> channel->shift;
-    if (now > channel->subbuf_size)
-        return false;
-    offset = pending & channel->offset_mask;
-    uint64_t again = rchan_load(&block->pending);
-    if (again != pending && again >> channel->shift == counted)
-        return false;   /* not committed after all: another record has taken its place */
-    if (offset > now) { /* a record not committed: in the making, or its writer was killed */
-        offset = now;
+    uint64_t counted = pending >> channel->shift;
+    if ((pending & channel->offset_mask) != offset) {
+        /* Ahead of `head`: a record not committed, as long as `head` stays. If it has moved, nobody can
+         * tell: its writer may have been killed, and others have written in its place. */
+        if (*at != head)
+            return false;
         counted -= counted != 0;
     }
-    *at = rchan_head_word(channel, produced, offset);
+    *at = head;
     *records += counted;
     *bytes += offset;
     return true;

@@ -1,9 +1,13 @@
 /* The books close after every operation, whatever the order: attempted = where each record went. */
 #include "books.h"
 
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "fixture.h"
+#include "testpoint.h"
 
 /* What the test itself knows was attempted. */
 struct attempts {
@@ -177,3 +181,73 @@ TEST(only_switches_that_find_a_sleeper_count_as_wakeups)
     CHECK_EQ((uint32_t)rchan_load(&channel->buffers[0].block->wake), 0);
     fixture_close(channel);
 }
+
+#ifdef RCHAN_TESTPOINTS
+enum { FIRST = 40, KILLED = 46 };
+
+static struct {
+    struct rchan_channel *channel;
+    uint64_t lengths[3]; /* of records written there, up to a 0 */
+} intruder;
+
+static void kill_at(const char *point)
+{
+    if (!strcmp(point, "write: pending stored"))
+        kill(getpid(), SIGKILL);
+}
+
+static void intrude(const char *point)
+{
+    if (strcmp(point, "books: pending read"))
+        return;
+    rchan_testpoint_hook = NULL;
+    for (int i = 0; i < 3 && intruder.lengths[i]; i++)
+        CHECK_EQ(fixture_write(intruder.channel, 2, intruder.lengths[i]), RCHAN_STORED);
+}
+
+/* `pending` says: a record of KILLED bytes. Its writer was killed before `head` did; others come. */
+static void leave_a_killed_record(void)
+{
+    pid_t child = fork();
+    if (!child) {
+        rchan_testpoint_hook = kill_at;
+        fixture_write(intruder.channel, 1, KILLED);
+        _exit(0);
+    }
+    int status;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(WIFSIGNALED(status));
+}
+
+/* Whatever is written while they are read: the books end behind a record. */
+static void check_ends_behind_a_record(void)
+{
+    struct rchan_books books = fixture_books(&intruder.channel->buffers[0]);
+    uint64_t records = 1, end = FIRST;
+    for (int i = 0; i < 3 && intruder.lengths[i] && end < books.offset; i++) {
+        records++;
+        end += intruder.lengths[i];
+    }
+    CHECK_EQ(books.offset, end);
+    CHECK_EQ(books.written_bytes, end);
+    CHECK_EQ(books.written_records, records);
+}
+
+TEST(a_record_that_was_never_committed_is_in_no_books)
+{
+    static const uint64_t lengths[][3] = {{0},         {20},     {KILLED},        {60},
+                                          {20, 20},    {20, 26}, {60, 20},        {KILLED, 20},
+                                          {20, 20, 6}, {60, 60}, {20, 20, KILLED}};
+    for (unsigned i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        struct rchan_channel *channel = fixture_channel("killed", 256, 2, false);
+        CHECK_EQ(fixture_write(channel, 0, FIRST), RCHAN_STORED);
+        intruder.channel = channel;
+        memcpy(intruder.lengths, lengths[i], sizeof lengths[i]);
+        leave_a_killed_record();
+        rchan_testpoint_hook = intrude;
+        check_ends_behind_a_record();
+        rchan_testpoint_hook = NULL;
+        fixture_close(channel);
+    }
+}
+#endif
