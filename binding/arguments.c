@@ -146,6 +146,6 @@ bool bind_get_view(struct bind_state *state, PyObject *from, int flags, Py_buffe
         return false;
     const char *wanted = flags & PyBUF_WRITABLE  ? "writable, contiguous and bytes-like"
                          : PyUnicode_Check(from) ? "bytes (encode it: text.encode())"
-                                                 : "contiguous and bytes-like";
+                                                 : "bytes, or contiguous memory such as a bytearray or an array";
     return bind_wrong_type(state, "data", wanted, from);
 }

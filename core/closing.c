@@ -401,7 +401,7 @@ static int remove_unattached(int directory, const char *path, const char *base,
     rchan_control_name(name, sizeof name, base);
     int fd = rchan_file_open(directory, name, share, &found, error);
     if (fd < 0 && error->failure == RCHAN_FAIL_NOT_FOUND)
-        return rchan_fail(error, RCHAN_FAIL_NOT_FOUND, ENOENT, "there is no channel %s in %s", base,
+        return rchan_fail(error, RCHAN_FAIL_NOT_FOUND, ENOENT, "there is no channel '%s' in %s", base,
                           path);
     if (fd < 0)
         return -1;

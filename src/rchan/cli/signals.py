@@ -58,7 +58,8 @@ class Stopping:
             ready = dict(waiter.poll())
             if self._pipe[0] in ready:
                 os.read(self._pipe[0], 64)
-            if fd in ready:
+            # Ctrl-C empties a terminal's line: it looked readable, and reading it would wait.
+            if fd in ready and not self.told:
                 return True
         return False
 

@@ -16,7 +16,16 @@ from rchan.cli import exits
 from rchan.cli.framing import PREFIXES, Blocks, Framing, Lines, Prefixed
 from rchan.cli.options import add_json_to, add_name_to, add_shape_to, shape_of, size
 from rchan.cli.parsing import add_command
-from rchan.cli.screen import LiveLine, Step, amount_text, complain, name_text, print_json, say
+from rchan.cli.screen import (
+    LiveLine,
+    Step,
+    amount_text,
+    complain,
+    many,
+    name_text,
+    print_json,
+    say,
+)
 from rchan.cli.signals import Stopping
 from rchan.cli.streams import write_all
 from rchan.errors import ChannelBusy, ChannelExists, ChannelNotFound, GeometryError
@@ -230,7 +239,7 @@ def _conclude(options: Namespace, channel: Channel, framing: Framing, tally: _Ta
     if not options.quiet:
         why = "" if not dropped else f" ({_why(channel)})"
         say(
-            f"rchan: wrote {tally.records:,} records, {amount_text(tally.bytes)}, to "
+            f"rchan: wrote {many(tally.records, 'record')}, {amount_text(tally.bytes)}, to "
             f"{name_text(options.name)}; dropped {dropped:,}{why}",
             sys.stderr,
         )
