@@ -169,7 +169,7 @@ def _pump(options: Namespace, channel: Channel, framing: Framing, stopping: Stop
     line.live = line.live and not (options.quiet or options.tee or os.isatty(0))
     said_ended = options.quiet
     with suppress(KeyboardInterrupt):
-        while stopping.wait_for(0) and (chunk := _read()):
+        while stopping.wait_for(0) and (chunk := _read(stopping)):
             _store(channel, framing.feed(chunk), tally)
             _drop_too_long(channel, framing, tally)
             if options.tee:
@@ -186,13 +186,17 @@ def _pump(options: Namespace, channel: Channel, framing: Framing, stopping: Stop
     return tally
 
 
-def _read() -> bytes:
+def _read(stopping: Stopping) -> bytes:
+    # Ctrl-C empties a terminal's line: what looked readable would make us wait for another.
+    stopping.raising = os.isatty(0)
     try:
         return os.read(0, _CHUNK)
     except OSError as error:
         if error.errno == EIO:  # the terminal has gone away: that is the end
             return b""
         raise OSError(error.errno, os.strerror(error.errno or 0), "standard input") from error
+    finally:
+        stopping.raising = False
 
 
 def _store(channel: Channel, records: list[bytes], tally: _Tally) -> None:
