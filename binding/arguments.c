@@ -144,8 +144,9 @@ bool bind_get_view(struct bind_state *state, PyObject *from, int flags, Py_buffe
         return true;
     if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_BufferError))
         return false;
-    const char *wanted = flags & PyBUF_WRITABLE  ? "writable, contiguous and bytes-like"
-                         : PyUnicode_Check(from) ? "bytes (encode it: text.encode())"
-                                                 : "contiguous and bytes-like";
+    const char *wanted = flags & PyBUF_WRITABLE ? "writable, contiguous and bytes-like"
+                         : PyUnicode_Check(from)
+                             ? "bytes (encode it: text.encode())"
+                             : "bytes, or contiguous memory such as a bytearray or an array";
     return bind_wrong_type(state, "data", wanted, from);
 }

@@ -152,7 +152,7 @@ static struct rchan_channel *open_control(const char *path, int directory, const
     if (fd < 0 && error->failure == RCHAN_FAIL_NOT_FOUND)
         rchan_fail(
             error, RCHAN_FAIL_NOT_FOUND, ENOENT,
-            "there is no channel %s in %s: it was not created yet, or its creator has closed it "
+            "there is no channel '%s' in %s: it was not created yet, or its creator has closed it "
             "('rchan ls' shows which there are)",
             base, path);
     if (fd < 0)
@@ -174,7 +174,7 @@ static int join(struct rchan_channel *channel, struct rchan_error *error)
     TESTPOINT("attach: live");
     /* A late setup that failed has taken its name back. */
     if (strncmp(channel->header->base, channel->base, sizeof channel->base) != 0)
-        return rchan_fail(error, RCHAN_FAIL_NOT_FOUND, ENOENT, "there is no channel %s any more",
+        return rchan_fail(error, RCHAN_FAIL_NOT_FOUND, ENOENT, "there is no channel '%s' any more",
                           channel->base);
     /* A create that said "global" has changed it since the header was read. */
     uint32_t n_buffers = channel->header->n_buffers;

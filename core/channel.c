@@ -229,7 +229,7 @@ int rchan_control_link(struct rchan_channel *channel, int directory, const char 
     if (result == -EEXIST)
         return rchan_fail(
             error, RCHAN_FAIL_EXISTS, EEXIST,
-            "channel %s exists in %s: join it (rchan.open, or create with exist_ok=True), "
+            "channel '%s' exists in %s: join it (rchan.open, or create with exist_ok=True), "
             "or, if it is left over, remove it (rchan.remove, 'rchan rm %s')",
             base, channel->directory, base);
     if (result == -EXDEV)

@@ -395,8 +395,8 @@ static int remove_unattached(int directory, const char *path, const char *base,
     rchan_control_name(name, sizeof name, base);
     int fd = rchan_file_open(directory, name, share, &found, error);
     if (fd < 0 && error->failure == RCHAN_FAIL_NOT_FOUND)
-        return rchan_fail(error, RCHAN_FAIL_NOT_FOUND, ENOENT, "there is no channel %s in %s", base,
-                          path);
+        return rchan_fail(error, RCHAN_FAIL_NOT_FOUND, ENOENT, "there is no channel '%s' in %s",
+                          base, path);
     if (fd < 0)
         return -1;
     int result = rchan_control_unlink_with(fd, directory, name, rchan_remove_leavings, base, share);

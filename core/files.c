@@ -124,8 +124,11 @@ int rchan_directory_again(const struct rchan_channel *channel, struct rchan_erro
 static int no_space(int fd, const char *what, uint64_t need, struct rchan_error *error)
 {
     struct statvfs space;
+    struct stat ours = {0}; /* what it has taken so far, it gives back */
     uint64_t room = fstatvfs(fd, &space) ? 0 : (uint64_t)space.f_bavail * space.f_frsize;
     uint64_t size = fstatvfs(fd, &space) ? 0 : (uint64_t)space.f_blocks * space.f_frsize;
+    if (room < size && !fstat(fd, &ours))
+        room += (uint64_t)ours.st_blocks * 512;
     return rchan_fail(error, RCHAN_FAIL_NO_SPACE, ENOSPC,
                       "no room for %s: it takes %llu KiB and the file system has %llu KiB free of "
                       "%llu KiB; make the channel smaller (subbuf_size, n_subbufs, n_buffers), or "

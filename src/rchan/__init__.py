@@ -9,6 +9,7 @@ block; others read, poll, map or splice them.
 """
 
 import builtins as _builtins
+import sys as _sys
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
@@ -41,6 +42,8 @@ from rchan.errors import (
 )
 
 if _TYPE_CHECKING:
+    from rchan import clients as clients
+    from rchan import events as events
     from rchan import relay
     from rchan._core import Attachment, Books, Buffer, Event, Reservation, Span, Subbuf, SubbufCopy
     from rchan.buffers import BufferMap
@@ -112,17 +115,20 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
-def __getattr__(name: str) -> object:
-    if name in _MODULE_OF:
-        found: object = getattr(_import_module(f"rchan.{_MODULE_OF[name]}"), name)
-        globals()[name] = found
-        return found
-    if not name.startswith("_"):
-        try:
-            return _import_module(f"rchan.{name}")
-        except ModuleNotFoundError:
-            pass
-    raise AttributeError(f"module 'rchan' has no attribute {name!r}")
+if not _TYPE_CHECKING:  # which is to say that there is no rchan.Chanel
+
+    def __getattr__(name: str) -> object:
+        if name in _MODULE_OF:
+            found = getattr(_import_module(f"rchan.{_MODULE_OF[name]}"), name)
+            globals()[name] = found
+            return found
+        if not name.startswith("_"):
+            try:
+                return _import_module(f"rchan.{name}")
+            except ModuleNotFoundError:
+                pass
+        message = f"module 'rchan' has no attribute {name!r}"
+        raise AttributeError(message, name=name, obj=_sys.modules[__name__])
 
 
 def __dir__() -> "_builtins.list[str]":

@@ -134,12 +134,14 @@ class Channel(_core.Channel):
             return
         attachment = self.attachment
         name, creator, too_big = self.name, self.creator, self.last_toobig
+        most = self.subbuf_size
         self._close()
         _open_channels.discard(self)
         if creator and too_big:
             warnings.warn(
                 f"channel {name!r}: records were dropped because they are longer than a sub-buffer "
-                f"(subbuf_size); the last had {too_big} bytes (stats().total.dropped_too_big)",
+                f"(subbuf_size={most:,}); the last had {too_big:,} bytes "
+                "(stats().total.dropped_too_big)",
                 RchanWarning,
                 stacklevel=2,
             )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from time import sleep
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from rchan import _core
 from rchan.callbacks import Callbacks, check_callbacks, overridden
@@ -54,6 +54,17 @@ class RelayFile(io.RawIOBase):
         self._callbacks = check_callbacks(callbacks)
         self.name = buffer.file_name
         self.mode = "rb"
+
+    def __repr__(self) -> str:
+        ended = " (closed)" if self.closed else ""
+        return f"<rchan.RelayFile {self.name!r}{ended}>"
+
+    def write(self, data: object, /) -> NoReturn:
+        """Not for a buffer file: `Channel.write` writes. data: anything.
+
+        Raises io.UnsupportedOperation.
+        """
+        raise io.UnsupportedOperation("a buffer file is only read: write with channel.write(data)")
 
     @property
     def buffer(self) -> _core.Buffer:
@@ -306,7 +317,10 @@ def open_file(
 def _channel_of(where: str, file_name: str, group: Group) -> tuple[Channel, int]:
     """The channel whose name and CPU number make file_name (`app11` is of app1, or of app)."""
     if not re.search(r"[0-9]\Z", file_name):
-        raise BadName(f"{file_name!r} is no buffer file: those end in a CPU number")
+        raise BadName(
+            f"{file_name!r} is no buffer file: give the path of one, which ends in a CPU number, "
+            "such as '/dev/shm/rchan-1000/app0'"
+        )
     for base, number in buffer_names(file_name):
         if not Path(where, base + CONTROL_SUFFIX).exists():
             continue

@@ -140,7 +140,10 @@ def _check_private(path: str, found: os.stat_result) -> None:
 def _refusal(error: OSError, what: str) -> Exception:
     reason = os.strerror(error.errno) if error.errno else str(error)
     if isinstance(error, FileNotFoundError):
-        return ChannelNotFound(f"{what}: {reason} (relayfs_create_dir makes directories)")
+        remedy = "make it first (mkdir, or rchan.relay.relayfs_create_dir)"
+        if os.environ.get("RCHAN_DIR"):
+            remedy += ", or set RCHAN_DIR to another one"
+        return ChannelNotFound(f"{what}: {reason}: {remedy}")
     if isinstance(error, PermissionError | NotADirectoryError):
         return NotPermitted(f"{what}: {reason}")
     return SystemFailure(f"{what}: {reason}")

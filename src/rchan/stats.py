@@ -21,7 +21,7 @@ class Count(NamedTuple):
 _NONE = Count()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Stats:
     """The books of one buffer, or of several together (relay_stats and more).
 
@@ -52,6 +52,12 @@ class Stats:
     """Sub-buffers finished."""
     subbufs_consumed: int = 0
     """Sub-buffers read, or skipped."""
+
+    def __repr__(self) -> str:
+        """What is not 0: the others are what a Stats has by default."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        said = [f"{name}={value!r}" for name, value in values.items() if value not in (0, _NONE)]
+        return f"Stats({', '.join(said)})"
 
     @property
     def dropped(self) -> Count:

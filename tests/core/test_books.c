@@ -1,10 +1,12 @@
 /* The books close after every operation, whatever the order: attempted = where each record went. */
 #include "books.h"
 
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "fixture.h"
-#include "owner.h"
 #include "testpoint.h"
 
 /* What the test itself knows was attempted. */
@@ -180,53 +182,72 @@ TEST(only_switches_that_find_a_sleeper_count_as_wakeups)
     fixture_close(channel);
 }
 
-/* ---- a look, and meanwhile others take the place of a record that was never committed ---- */
-
 #ifdef RCHAN_TESTPOINTS
-enum { SHORT = 16, LONGER = 100 };
+enum { FIRST = 40, KILLED = 46 };
 
-static struct rchan_channel *looked_at;
-static int to_write;
+static struct {
+    struct rchan_channel *channel;
+    uint64_t lengths[3]; /* of records written there, up to a 0 */
+} intruder;
 
-static void write_at_the_look(const char *name)
+static void kill_at(const char *point)
 {
-    if (strcmp(name, "books: pending read") != 0)
+    if (!strcmp(point, "write: pending stored"))
+        kill(getpid(), SIGKILL);
+}
+
+static void intrude(const char *point)
+{
+    if (strcmp(point, "books: pending read"))
         return;
-    for (; to_write; to_write--)
-        CHECK_EQ(fixture_write(looked_at, 'w', LONGER), RCHAN_STORED);
-}
-
-/* As a writer leaves it that died between the stores of `pending` and `head`. */
-static void die_with_a_record(struct rchan_channel *channel)
-{
-    struct rchan_block *block = channel->buffers[0].block;
-    struct rchan_channel *dead = fixture_attach("look");
-    uint64_t value = rchan_load(&dead->owner_value), record = UINT64_C(1) << channel->shift | SHORT;
-    rchan_store(&block->pending, rchan_load(&block->pending) + record);
-    rchan_channel_detach(dead);
-    rchan_store(&block->owner, value);
-}
-
-static void check_look(int records)
-{
-    struct rchan_channel *channel = fixture_channel("look", 1024, 4, false);
-    CHECK_EQ(fixture_write(channel, 'b', LONGER), RCHAN_STORED);
-    die_with_a_record(channel);
-    looked_at = channel;
-    to_write = records;
-    rchan_testpoint_hook = write_at_the_look;
-    struct rchan_books books = fixture_books(&channel->buffers[0]);
     rchan_testpoint_hook = NULL;
-    CHECK_EQ(to_write, 0);
-    CHECK_EQ(books.offset % LONGER, 0); /* not in the middle of a record */
-    CHECK_EQ(books.written_records, books.offset / LONGER);
-    CHECK_EQ(books.written_bytes, books.offset);
-    fixture_close(channel);
+    for (int i = 0; i < 3 && intruder.lengths[i]; i++)
+        CHECK_EQ(fixture_write(intruder.channel, 2, intruder.lengths[i]), RCHAN_STORED);
 }
 
-TEST(a_look_at_a_record_that_never_was)
+/* `pending` says: a record of KILLED bytes. Its writer was killed before `head` did; others come. */
+static void leave_a_killed_record(void)
 {
-    for (int records = 0; records <= 4; records++)
-        check_look(records);
+    pid_t child = fork();
+    if (!child) {
+        rchan_testpoint_hook = kill_at;
+        fixture_write(intruder.channel, 1, KILLED);
+        _exit(0);
+    }
+    int status;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(WIFSIGNALED(status));
+}
+
+/* Whatever is written while they are read: the books end behind a record. */
+static void check_ends_behind_a_record(void)
+{
+    struct rchan_books books = fixture_books(&intruder.channel->buffers[0]);
+    uint64_t records = 1, end = FIRST;
+    for (int i = 0; i < 3 && intruder.lengths[i] && end < books.offset; i++) {
+        records++;
+        end += intruder.lengths[i];
+    }
+    CHECK_EQ(books.offset, end);
+    CHECK_EQ(books.written_bytes, end);
+    CHECK_EQ(books.written_records, records);
+}
+
+TEST(a_record_that_was_never_committed_is_in_no_books)
+{
+    static const uint64_t lengths[][3] = {{0},         {20},     {KILLED},        {60},
+                                          {20, 20},    {20, 26}, {60, 20},        {KILLED, 20},
+                                          {20, 20, 6}, {60, 60}, {20, 20, KILLED}};
+    for (unsigned i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        struct rchan_channel *channel = fixture_channel("killed", 256, 2, false);
+        CHECK_EQ(fixture_write(channel, 0, FIRST), RCHAN_STORED);
+        intruder.channel = channel;
+        memcpy(intruder.lengths, lengths[i], sizeof lengths[i]);
+        leave_a_killed_record();
+        rchan_testpoint_hook = intrude;
+        check_ends_behind_a_record();
+        rchan_testpoint_hook = NULL;
+        fixture_close(channel);
+    }
 }
 #endif

@@ -180,7 +180,7 @@ class TestView:
             assert top.query_one(DataTable).row_count == 2
             rchan.remove("app")
             await pilot.press("f")  # of one that is gone meanwhile
-            await until(pilot, lambda: "no channel app" in title(top))
+            await until(pilot, lambda: "no channel 'app'" in title(top))
             assert top.selected == "new"
             rchan.remove("new")
             await top.look_again()

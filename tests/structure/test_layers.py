@@ -45,6 +45,7 @@ PACKAGE = (
     {"tracefile"},
     {"export", "mount", "recorder"},
     {"cli"},
+    {"__main__"},
 )
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]', re.MULTILINE)

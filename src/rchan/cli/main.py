@@ -110,7 +110,7 @@ def _near_channels(arguments: list[str], error: ChannelNotFound) -> str:
 
     at = arguments.index("--parent") + 1 if "--parent" in arguments[:-1] else 0
     parent = arguments[at] if at else ""
-    missing = [word for word in arguments[1:] if f"no channel {word} " in str(error)]
+    missing = [word for word in arguments[1:] if f"no channel '{word}' " in str(error)]
     return near_channel(missing[0], parent or None) if missing else ""
 
 

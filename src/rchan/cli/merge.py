@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rchan.cli import exits
 from rchan.cli.progress import ByteProgress
-from rchan.cli.screen import amount_text, complain, say
+from rchan.cli.screen import amount_text, complain, many, say
 from rchan.recorder.merge import merge
 
 _EPILOG: Final = f"""\
@@ -57,8 +57,8 @@ def run(options: Namespace) -> int:
     if options.json:
         sys.stdout.write(dumps(recording.summary(), indent=1) + "\n")
     if not options.quiet:
-        amount = f"{recording.records:,} records, {amount_text(recording.bytes)}"
-        say(f"rchan: {amount} in {recording.subbufs:,} sub-buffers", sys.stderr)
+        amount = f"{many(recording.records, 'record')}, {amount_text(recording.bytes)}"
+        say(f"rchan: {amount} in {many(recording.subbufs, 'sub-buffer')}", sys.stderr)
         say(f"rchan: {recording.directory}", sys.stderr)
     if damage:
         return complain(

@@ -143,20 +143,21 @@ def shape_text(channel: "Channel") -> str:
     """'app (2 buffers of 8 x 256 KiB, no-overwrite)'."""
     mode = "overwrite" if channel.overwrite else "no-overwrite"
     buffer = f"{channel.n_subbufs} x {size_text(channel.subbuf_size)}"
-    return f"{channel.name} ({_many(channel.n_buffers, 'buffer')} of {buffer}, {mode})"
+    return f"{channel.name} ({many(channel.n_buffers, 'buffer')} of {buffer}, {mode})"
 
 
 def summary_lines(recording: "Recording") -> tuple[str, str]:
     """What was recorded, and where it is."""
-    amount = f"{_many(recording.records, 'record')}, {amount_text(recording.bytes)}"
+    amount = f"{many(recording.records, 'record')}, {amount_text(recording.bytes)}"
     result = f"{amount} in {recording.seconds:.1f} s, {lost_text(recording.lost)}"
     if recording.expired.records:
         result += f", {recording.expired.records:,} older ones in files that were let go"
-    files = _many(len(recording.files), "file")
+    files = many(len(recording.files), "file")
     return f"{recording.channel}: {result}", f"{recording.directory}: {files}"
 
 
-def _many(number: int, thing: str) -> str:
+def many(number: int, thing: str) -> str:
+    """'1 record', '2 records'."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 

@@ -19,6 +19,7 @@ class Stopping:
 
     def __init__(self, patient: bool = False) -> None:
         self.told = 0
+        self.raising = False  # while something is read that may wait for ever
         self._patient = patient
         self._interrupts = 0
         self._before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
@@ -48,6 +49,8 @@ class Stopping:
             if self._interrupts <= self._patient:
                 return
         self.told = self.told or number
+        if self.raising:
+            raise KeyboardInterrupt
 
     def wait_for(self, fd: int) -> bool:
         """Until there is something to read (or its end); False: told to stop."""
@@ -58,7 +61,7 @@ class Stopping:
             ready = dict(waiter.poll())
             if self._pipe[0] in ready:
                 os.read(self._pipe[0], 64)
-            if fd in ready:
+            if fd in ready and not self.told:
                 return True
         return False
 

@@ -15,7 +15,7 @@ from rchan.channel import open as open_channel
 from rchan.cli import exits
 from rchan.cli.options import add_json_to, add_name_to
 from rchan.cli.parsing import add_command
-from rchan.cli.screen import LiveLine, Step, amount_text, complain, print_json, say
+from rchan.cli.screen import LiveLine, Step, amount_text, complain, many, print_json, say
 from rchan.cli.streams import write_all
 from rchan.snapshot import Snapshot
 
@@ -165,7 +165,7 @@ def _conclude(options: Namespace, snapshot: Snapshot, progress: _Progress) -> No
         return
     missed = snapshot.missed.records
     say(
-        f"rchan: {snapshot.records:,} records, {amount_text(snapshot.size)}, of "
+        f"rchan: {many(snapshot.records, 'record')}, {amount_text(snapshot.size)}, of "
         f"{options.name!r} in {options.file}"
         + (f"; {missed:,} were overwritten before they were copied" if missed else ""),
         sys.stderr,

@@ -66,7 +66,7 @@ def run(options: Namespace) -> int:
     where = directory(options.parent)
     for name in options.names:
         if look_at(name, where) is None:
-            raise ChannelNotFound(f"there is no channel {name} in {where}")
+            raise ChannelNotFound(f"there is no channel {name!r} in {where}")
 
     def look() -> list[Look]:
         if not options.names:

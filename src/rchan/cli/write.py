@@ -16,7 +16,16 @@ from rchan.cli import exits
 from rchan.cli.framing import PREFIXES, Blocks, Framing, Lines, Prefixed
 from rchan.cli.options import add_json_to, add_name_to, add_shape_to, shape_of, size
 from rchan.cli.parsing import add_command
-from rchan.cli.screen import LiveLine, Step, amount_text, complain, name_text, print_json, say
+from rchan.cli.screen import (
+    LiveLine,
+    Step,
+    amount_text,
+    complain,
+    many,
+    name_text,
+    print_json,
+    say,
+)
 from rchan.cli.signals import Stopping
 from rchan.cli.streams import write_all
 from rchan.errors import ChannelBusy, ChannelExists, ChannelNotFound, GeometryError
@@ -160,7 +169,7 @@ def _pump(options: Namespace, channel: Channel, framing: Framing, stopping: Stop
     line.live = line.live and not (options.quiet or options.tee or os.isatty(0))
     said_ended = options.quiet
     with suppress(KeyboardInterrupt):
-        while stopping.wait_for(0) and (chunk := _read()):
+        while stopping.wait_for(0) and (chunk := _read(stopping)):
             _store(channel, framing.feed(chunk), tally)
             _drop_too_long(channel, framing, tally)
             if options.tee:
@@ -177,13 +186,17 @@ def _pump(options: Namespace, channel: Channel, framing: Framing, stopping: Stop
     return tally
 
 
-def _read() -> bytes:
+def _read(stopping: Stopping) -> bytes:
+    # Ctrl-C empties a terminal's line: what looked readable would make us wait for another.
+    stopping.raising = os.isatty(0)
     try:
         return os.read(0, _CHUNK)
     except OSError as error:
         if error.errno == EIO:  # the terminal has gone away: that is the end
             return b""
         raise OSError(error.errno, os.strerror(error.errno or 0), "standard input") from error
+    finally:
+        stopping.raising = False
 
 
 def _store(channel: Channel, records: list[bytes], tally: _Tally) -> None:
@@ -230,7 +243,7 @@ def _conclude(options: Namespace, channel: Channel, framing: Framing, tally: _Ta
     if not options.quiet:
         why = "" if not dropped else f" ({_why(channel)})"
         say(
-            f"rchan: wrote {tally.records:,} records, {amount_text(tally.bytes)}, to "
+            f"rchan: wrote {many(tally.records, 'record')}, {amount_text(tally.bytes)}, to "
             f"{name_text(options.name)}; dropped {dropped:,}{why}",
             sys.stderr,
         )

@@ -83,7 +83,8 @@ def check_event_name(name: object) -> str:
     except UnicodeEncodeError:
         raise SchemaError(f"event name {name!r} contains a surrogate") from None
     if not 1 <= length <= 255:
-        raise SchemaError(f"event name {name[:20]!r}… has {length} bytes: it must have 1 to 255")
+        shown = repr(name) if length < 30 else f"{name[:20]!r}…"
+        raise SchemaError(f"event name {shown} has {length} bytes: it must have 1 to 255")
     if not name.isprintable():
         raise SchemaError(f"event name {name!r} contains a character that cannot be printed")
     return name

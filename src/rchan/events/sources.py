@@ -166,7 +166,10 @@ def trace_directories(path: Path) -> list[Path]:
 
 def _metadata_of(path: Path) -> tuple[Schemas, Clock]:
     if not path.is_dir():
-        raise ChannelNotFound(f"there is no trace directory {str(path)!r}")
+        raise ChannelNotFound(
+            f"there is no trace directory {str(path)!r} (of a channel: give the channel itself, "
+            "such as rchan.open(name))"
+        )
     try:
         text = (path / tsdl.NAME).read_bytes().decode()
     except FileNotFoundError:
