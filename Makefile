@@ -23,6 +23,7 @@ help:
 	@echo "make race-table   every actor at every testpoint of every other, into docs/explanation/race-table.md"
 	@echo "make mutations   weaken each memory order in turn, into docs/explanation/memory-model.md (minutes)"
 	@echo "make test-aarch64 test-musl   the core on aarch64 (under qemu), and with musl"
+	@echo "make test-aarch64-python   the wheel for aarch64 and the Python tests, with Debian's Python under qemu"
 	@echo "make asan-python ubsan-python   the Python tests with an extension built under a sanitizer"
 	@echo "make lint      ruff, mypy, stubtest, clang-format, -Werror builds, docs"
 	@echo "make format    ruff format and clang-format, in place"
@@ -36,6 +37,7 @@ help:
 	@echo "make world        10,000 channels, a CPU that goes offline, and all of the world's other tests"
 	@echo "make fuzz T=60 [SEED=1]   coverage-guided fuzzing of the core (clang)"
 	@echo "make dist      sdist and wheel of the last commit, looked at and used in an empty venv"
+	@echo "make wheels [TAGS=...]   the wheels of a release, for both kinds of machine and C library, into dist"
 	@echo "make venv      build and install into $(VENV)"
 	@echo "make clean     remove everything that was built"
 
@@ -93,6 +95,24 @@ dist: $(TOOLS)
 	@$(IN_VENV) $(BIN)/python -m build --no-isolation --skip-dependency-check --outdir dist . \
 		>build/dist.log 2>&1 || { tail -n 40 build/dist.log >&2; exit 1; }
 	@tools/check-dist dist
+
+# Wheels as they are released, each for its kind of machine (tools/cross), in dist with the sdist that they
+# are built of. No container, but a compiler from PyPI. TAGS=...: these alone.
+WHEEL_TAGS := $(patsubst tools/cross/%.ini,%,$(wildcard tools/cross/*linux_*.ini))
+TAGS ?= $(WHEEL_TAGS)
+WHEEL_TOOLS := $(VENV)/.wheel-tools
+
+$(WHEEL_TOOLS): $(REQUIREMENTS)-wheels $(TOOLS)
+	@echo "== what it takes to build wheels"
+	@$(PIP) install --quiet --requirement $<
+	@touch $@
+
+.PHONY: wheels
+wheels: $(WHEEL_TOOLS)
+	@rm -rf dist
+	@$(IN_VENV) $(BIN)/python -m build --no-isolation --skip-dependency-check --sdist --outdir dist . >/dev/null
+	@tools/make-wheels dist/rchan-*.tar.gz dist $(TAGS)
+	@! ls dist/*manylinux*_$$(uname -m).whl >/dev/null 2>&1 || tools/check-installed dist/*manylinux*_$$(uname -m).whl
 
 # ---- run ----
 
@@ -231,6 +251,25 @@ test-aarch64: $(BUILD_TOOLS)
 test-musl: $(BUILD_TOOLS)
 	@tools/cross/needed musl-gcc
 	$(call core,build/musl,musl-gcc,-Dwerror=true)
+
+# The wheel for aarch64 under a Python for aarch64, that of Debian, in build/aarch64-system. Besides:
+# apt-get install mmdebstrap; Linux 6.7. AARCH64_TESTS: these, with pytest's options.
+AARCH64_TESTS ?= $(addprefix tests/python/test_,binding.py channel.py cli_read.py cli_write.py events.py processes.py \
+	reader.py recorder.py snapshot.py stats.py tap.py)
+AARCH64_TAG := manylinux_2_17_aarch64
+AARCH64_WHEEL := build/$(AARCH64_TAG)/.wheel
+
+$(AARCH64_WHEEL): $(WHEEL_TOOLS) $(SOURCES) tools/make-wheels tools/cross/$(AARCH64_TAG).ini
+	@rm -rf $(@D)
+	@tools/make-wheels . $(@D) $(AARCH64_TAG)
+	@touch $@
+
+.PHONY: test-aarch64-python
+test-aarch64-python: $(AARCH64_WHEEL) $(REQUIREMENTS)-test
+	@tools/cross/needed mmdebstrap qemu-aarch64-static unshare
+	@tools/cross/aarch64-system build/aarch64-system $(REQUIREMENTS)-test $(dir $(AARCH64_WHEEL))rchan-*.whl
+	tools/cross/aarch64-run build/aarch64-system env PYTHONPATH=/opt/tests \
+		/opt/venv/bin/python -m pytest -q -p no:cacheprovider $(AARCH64_TESTS)
 
 # ---- prove ----
 

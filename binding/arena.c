@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 
 /* From here on huge pages are asked for: a fresh page costs as much as copying it. */
-enum { HUGE = 2 * 1024 * 1024 };
+enum { HUGE_PAGE = 2 * 1024 * 1024 };
 
 uint8_t *bind_arena_take(struct bind_arena *arena, uint64_t length)
 {
@@ -26,7 +26,7 @@ void bind_arena_undo(struct bind_arena *arena, const uint8_t *place, uint64_t le
  * back meanwhile: one that was used before takes half the time to fill. */
 static uint8_t *map_pages(struct bind_state *state, size_t length, size_t *got)
 {
-    uint8_t *spare = length >= HUGE ? atomic_exchange(&state->spare_arena, NULL) : NULL;
+    uint8_t *spare = length >= HUGE_PAGE ? atomic_exchange(&state->spare_arena, NULL) : NULL;
     *got = length;
     if (spare) {
         *got = *(size_t *)spare;
@@ -38,7 +38,7 @@ static uint8_t *map_pages(struct bind_state *state, size_t length, size_t *got)
     void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return NULL;
-    if (length >= HUGE)
+    if (length >= HUGE_PAGE)
         madvise(memory, length, MADV_HUGEPAGE);
     return memory;
 }
@@ -46,7 +46,7 @@ static uint8_t *map_pages(struct bind_state *state, size_t length, size_t *got)
 static void keep_or_unmap(struct bind_state *state, uint8_t *map, size_t length)
 {
     uint8_t *before = map;
-    if (length >= HUGE && !madvise(map, length, MADV_FREE)) {
+    if (length >= HUGE_PAGE && !madvise(map, length, MADV_FREE)) {
         *(size_t *)map = length;
         before = atomic_exchange(&state->spare_arena, map);
         length = before ? *(size_t *)before : 0;
@@ -69,16 +69,16 @@ static bool map(struct bind_arena *self, PyObject *number)
     size_t length = (size_t)self->size;
     if (!length)
         return true;
-    if (length >= HUGE) /* whole huge pages, wherever they begin */
-        length = (length + 2 * HUGE - 1) / HUGE * HUGE;
+    if (length >= HUGE_PAGE) /* whole huge pages, wherever they begin */
+        length = (length + 2 * HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
     self->map = map_pages(self->state, length, &self->map_length);
     if (!self->map) {
         self->size = 0;
         return PyErr_NoMemory();
     }
     self->data = self->map;
-    if (self->size >= HUGE)
-        self->data += -(uintptr_t)self->map % HUGE;
+    if (self->size >= HUGE_PAGE)
+        self->data += -(uintptr_t)self->map % HUGE_PAGE;
     return true;
 }
 

@@ -2,7 +2,6 @@
 #include "polled.h"
 
 #include <errno.h>
-#include <linux/fuse.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,30 @@
 #include "../core/consume.h"
 
 enum { EVENTS = 16, LOOK_AGAIN_MS = 20 };
+
+/* As in <linux/fuse.h>, which not every C library comes with. */
+enum { FUSE_POLL = 40, FUSE_NOTIFY_POLL = 1, FUSE_POLL_SCHEDULE_NOTIFY = 1 };
+
+struct request_head {
+    uint32_t length, opcode;
+    uint64_t unique, node;
+    uint32_t uid, gid, pid, unused;
+};
+struct answer_head {
+    uint32_t length;
+    int32_t error; /* or which notice */
+    uint64_t unique;
+};
+struct poll_request {
+    uint64_t fh, kh;
+    uint32_t flags, events;
+};
+struct poll_answer {
+    uint32_t events, unused;
+};
+static_assert(sizeof(struct request_head) == 40 && sizeof(struct answer_head) == 16 &&
+                  sizeof(struct poll_request) == 24 && sizeof(struct poll_answer) == 8,
+              "as in <linux/fuse.h>");
 
 struct seen {
     uint64_t head; /* how far the buffer is written */
@@ -156,7 +179,7 @@ static bool has_news(const struct polled_file *file)
 static void send(const struct polled *polled, uint64_t unique, int notice, const void *body,
                  size_t length)
 {
-    struct fuse_out_header head = {(uint32_t)(sizeof head + length), notice, unique};
+    struct answer_head head = {(uint32_t)(sizeof head + length), notice, unique};
     struct iovec parts[] = {{&head, sizeof head}, {(void *)body, length}};
     ssize_t written = writev(polled->device, parts, 2);
     (void)written;
@@ -168,9 +191,8 @@ static bool tell(const struct polled *polled, const struct polled_channel *chann
     bool some_wait = false;
     for (struct polled_file *file = channel->files; file; file = file->next_of_channel) {
         if (file->waits && has_news(file)) {
-            struct fuse_notify_poll_wakeup_out news = {file->kh};
             file->waits = false;
-            send(polled, 0, FUSE_NOTIFY_POLL, &news, sizeof news);
+            send(polled, 0, FUSE_NOTIFY_POLL, &file->kh, sizeof file->kh);
         }
         some_wait |= file->waits;
     }
@@ -201,7 +223,7 @@ bool polled_answer(struct polled *polled, uint64_t unique, uint64_t fh, const ui
     if (!file)
         return false;
     file->answered = look(file);
-    struct fuse_poll_out answer = {file->answered.mask, 0};
+    struct poll_answer answer = {file->answered.mask, 0};
     send(polled, unique, 0, &answer, sizeof answer);
     if (kh) {
         file->kh = *kh;
@@ -213,13 +235,13 @@ bool polled_answer(struct polled *polled, uint64_t unique, uint64_t fh, const ui
 
 static bool answered(struct polled *polled, const char *message, ssize_t length)
 {
-    struct fuse_in_header head;
-    struct fuse_poll_in poll;
+    struct request_head head;
+    struct poll_request poll;
     if (length < (ssize_t)(sizeof head + sizeof poll))
         return false;
     memcpy(&head, message, sizeof head);
     memcpy(&poll, message + sizeof head, sizeof poll);
-    return head.opcode == FUSE_POLL && head.len == length &&
+    return head.opcode == FUSE_POLL && head.length == length &&
            polled_answer(polled, head.unique, poll.fh,
                          poll.flags & FUSE_POLL_SCHEDULE_NOTIFY ? &poll.kh : NULL);
 }

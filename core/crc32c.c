@@ -103,11 +103,7 @@ static uint32_t by_tables(uint32_t crc, const uint8_t *at, size_t length)
 }
 
 #if defined(__x86_64__)
-#if defined(__clang__) && __clang_major__ >= 14 /* there, one can be had without the other */
-#define INSTRUCTION __attribute__((target("sse4.2,crc32")))
-#else
-#define INSTRUCTION __attribute__((target("sse4.2")))
-#endif
+#define INSTRUCTION __attribute__((target(RCHAN_SSE42)))
 #define CRC_WORD(crc, word) ((uint32_t)__builtin_ia32_crc32di((crc), (word)))
 #define CRC_BYTE(crc, byte) __builtin_ia32_crc32qi((crc), (byte))
 #elif defined(__aarch64__)

@@ -16,9 +16,9 @@
 
 #define POLYNOMIAL UINT32_C(0x82f63b78) /* bits reversed */
 #define UNROLLED _Pragma("GCC unroll 4")
-#define STRANDS __attribute__((target("sse4.2,pclmul"), always_inline)) inline
-#define NARROW __attribute__((target("sse4.2,pclmul")))
-#define WIDE __attribute__((target("sse4.2,pclmul,avx2,vpclmulqdq")))
+#define STRANDS __attribute__((target(RCHAN_SSE42 ",pclmul"), always_inline)) inline
+#define NARROW __attribute__((target(RCHAN_SSE42 ",pclmul")))
+#define WIDE __attribute__((target(RCHAN_SSE42 ",pclmul,avx2,vpclmulqdq")))
 
 /* What a step takes of each strand, and of the folded part: about the same time for both units. */
 enum { STEP = 48, NARROW_STEP = 64, WIDE_STEP = 128 };

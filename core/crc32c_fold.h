@@ -6,6 +6,12 @@
 #include <stdint.h>
 
 #if defined(__x86_64__)
+#if defined(__clang__) && __clang_major__ >= 14 /* there, one can be had without the other */
+#define RCHAN_SSE42 "sse4.2,crc32"
+#else
+#define RCHAN_SSE42 "sse4.2"
+#endif
+
 /* Compute the constants, once; wants SSE4.2 and PCLMULQDQ. */
 void rchan_crc32c_fold_prepare(void);
 

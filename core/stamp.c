@@ -3,7 +3,7 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { ATTEMPTS = 16, BOOT_ID_TEXT = 36 };
@@ -63,9 +63,11 @@ void rchan_boot_id(uint8_t id[16])
     }
 }
 
+enum { NONBLOCK = 1 }; /* as in <linux/random.h> */
+
 static void make_uuid(uint8_t uuid[16], const struct rchan_moment *moment)
 {
-    if (getrandom(uuid, 16, GRND_NONBLOCK) != 16) {
+    if (syscall(SYS_getrandom, uuid, 16, NONBLOCK) != 16) {
         memcpy(uuid, &moment->realtime_ns, 8);
         memcpy(uuid + 8, &moment->counter, 8);
     }

@@ -41,7 +41,14 @@ def rivals():
 
 
 def test_the_whole_run_has_every_program():
-    helpers = {"plots.py", "regression.py", "rivals.py", "run.py", "tables.py"}
+    helpers = {
+        "plots.py",
+        "regression.py",
+        "regression_call.py",
+        "rivals.py",
+        "run.py",
+        "tables.py",
+    }
     assert {f"{name}.py" for name in run.PROGRAMS} == set(programs()) - helpers
 
 
@@ -94,7 +101,7 @@ def test_more_instructions_than_before_are_a_regression(capsys):
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
 def test_instructions_are_counted(tmp_path, channels):
     program = regression.build(ROOT / "core", tmp_path / "program")
-    few, many = (regression.counted(program, "write 64 B", count) for count in (200, 400))
+    few, many = (regression.counted([program], "write 64 B", count, {}) for count in (200, 400))
     assert 200 * 50 < many - few < 200 * 500
 
 
