@@ -27,7 +27,7 @@ help:
 	@echo "make asan-python ubsan-python   the Python tests with an extension built under a sanitizer"
 	@echo "make lint      ruff, mypy, stubtest, clang-format, -Werror builds, docs"
 	@echo "make format    ruff format and clang-format, in place"
-	@echo "make bench     the numbers, in ten minutes; make bench-full: in an hour"
+	@echo "make bench [RUNS=1]   the numbers, in ten minutes a run; make bench-full: in an hour"
 	@echo "make bench-docs plots   tables and pictures of the documents, made of benchmarks/results"
 	@echo "make regression BASE=COMMIT   instructions of the write path, here and there (valgrind)"
 	@echo "make docs      the documentation as a site, in build/site"
@@ -120,13 +120,14 @@ wheels: $(WHEEL_TOOLS)
 demo: $(INSTALLED)
 	@$(BIN)/python demo/tokenize_stdlib.py
 
-# RESULTS=benchmarks/results: on the reference machine, for the documents.
+# RESULTS=benchmarks/results RUNS=5: on the reference machine, for the documents.
 RESULTS ?= build/bench
+RUNS ?= 1
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/run.py --results $(RESULTS)
+	$(BIN)/python benchmarks/run.py --runs $(RUNS) --results $(RESULTS)
 
 bench-full: $(INSTALLED)
-	$(BIN)/python benchmarks/run.py --full --results $(RESULTS)
+	$(BIN)/python benchmarks/run.py --full --runs $(RUNS) --results $(RESULTS)
 
 bench-docs: $(TOOLS)
 	$(BIN)/python benchmarks/tables.py

@@ -14,9 +14,11 @@ Timer = Callable[[], float]  # runs its loop once and returns ns per operation
 class Result:
     name: str
     ns: float  # median, per operation
+    ns_low: float  # its range, and the ratio's, are those of the rounds;
+    ns_high: float  # from 20 rounds on without the outermost twentieths
     base_ns: float
     ratio: float  # median of the rounds' ratios
-    low: float  # the range of the rounds; from 20 on without the outermost twentieths
+    low: float
     high: float
     limit: float | None
     extra: str = ""
@@ -29,6 +31,7 @@ class Result:
         return {
             "name": self.name,
             "ns": round(self.ns, 2),
+            "ns_range": [round(self.ns_low, 2), round(self.ns_high, 2)],
             "base_ns": round(self.base_ns, 2),
             "ratio": round(self.ratio, 3),
             "range": [round(self.low, 3), round(self.high, 3)],
@@ -43,10 +46,13 @@ def summary(
 ) -> Result:
     """pairs: (base, own) ns of every round."""
     ratios = sorted(own / bare for bare, own in pairs)
+    times = sorted(own for _bare, own in pairs)
     outer = len(ratios) // 20  # of many short rounds, some are always disturbed
     return Result(
         name,
-        statistics.median(own for _bare, own in pairs),
+        statistics.median(times),
+        times[outer],
+        times[-1 - outer],
         statistics.median(bare for bare, _own in pairs),
         statistics.median(ratios),
         ratios[outer],

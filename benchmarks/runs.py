@@ -2,8 +2,8 @@
 
     python benchmarks/runs.py DIR… --results DIR
 
-Each DIR holds what one run wrote. Two runs on a virtual machine differ by more than the rounds of one do:
-what a stranger measures lies in the range of several."""
+Each DIR holds what one run wrote. Two runs on a virtual machine differ by more than the rounds of
+one do: what a stranger measures lies in the range of several."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,10 @@ def _range(rows: list[Row], key: str) -> list[float]:
 
 def merged_row(rows: list[Row]) -> Row:
     """Of the same row of several runs."""
-    middle: Callable[[str], float] = lambda key: statistics.median(row[key] for row in rows)
+
+    def middle(key: str) -> float:
+        return statistics.median(row[key] for row in rows)
+
     ratio, limit = round(middle("ratio"), 3), rows[0]["limit"]
     return {
         **rows[0],

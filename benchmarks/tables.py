@@ -8,13 +8,14 @@ below, or PROGRAM/SECTION for a section of one program's results."""
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import runs
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -164,9 +165,7 @@ README = (
 
 
 def load(directory: Path = RESULTS) -> Results:
-    return {
-        path.stem: json.loads(path.read_text("utf-8")) for path in sorted(directory.glob("*.json"))
-    }
+    return runs.load(directory)
 
 
 def section_of(results: Results, program: str, title: str) -> dict[str, Any]:
@@ -177,15 +176,29 @@ def section_of(results: Results, program: str, title: str) -> dict[str, Any]:
     raise KeyError(f"{program}.json has no section {title!r}")
 
 
-def amount(value: float, unit: str) -> str:
-    """With three figures, and a unit that suits."""
+def scaled(value: float, unit: str) -> tuple[float, str]:
+    """A unit that suits, and how much of it one of the given is."""
     if unit in UNITS:
         ns = value * UNITS[unit]
-        unit = next((name for name in ("ms", "µs") if ns >= 10 * UNITS[name]), "ns")
-        value = ns / UNITS[unit]
-    elif unit == "bytes":
-        return f"{value / 1024:,.0f} KiB"
-    return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
+        suits = next((name for name in ("ms", "µs") if ns >= 10 * UNITS[name]), "ns")
+        return UNITS[unit] / UNITS[suits], suits
+    return (1 / 1024, "KiB") if unit == "bytes" else (1, unit)
+
+
+def figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def amount(value: float, unit: str) -> str:
+    factor, unit = scaled(value, unit)
+    return f"{figure(value * factor)} {unit}"
+
+
+def cost_of(row: dict[str, Any], unit: str) -> str:
+    """With its range."""
+    factor, unit = scaled(row["ns"], unit)
+    low, high = (figure(value * factor) for value in row["ns_range"])
+    return f"{figure(row['ns'] * factor)} {unit} ({low} to {high})"
 
 
 def ratio_of(row: dict[str, Any]) -> str:
@@ -210,17 +223,17 @@ def markdown(lines: list[list[str]]) -> str:
 
 
 def readme(results: Results) -> str:
-    lines = [["what", "cost", "against", "ratio (range of rounds)", "bar"]]
+    lines = [["what", "cost (range)", "against", "ratio (range)", "bar"]]
     for line in README:
         row, unit = line.find(results)
-        cost = amount(row["ns"], unit)
+        cost = cost_of(row, unit)
         lines.append([line.what, cost, line.against, ratio_of(row), bar_of(row)])
     return markdown(lines)
 
 
 def section(results: Results, program: str, title: str) -> str:
     found = section_of(results, program, title)
-    lines = [["", "cost", found["base"], "ratio (range of rounds)", "bar", ""]]
+    lines = [["", "cost", found["base"], "ratio (range)", "bar", ""]]
     for row in found["rows"]:
         costs = [amount(row[key], found["unit"]) for key in ("ns", "base_ns")]
         name = row["name"].removeprefix("rchan / ")
@@ -242,11 +255,11 @@ def machine(results: Results) -> str:
     )
 
 
-def runs(results: Results) -> str:
-    lines = [["command", "rchan", "load when it began"]]
+def runs_of(results: Results) -> str:
+    lines = [["command", "rchan", "runs", "load when they began"]]
     for each in results.values():
         where = each["environment"]
-        lines.append([f"`{each['command']}`", where["rchan"], where["load"]])
+        lines.append([f"`{each['command']}`", where["rchan"], str(each["runs"]), where["load"]])
     return markdown(lines)
 
 
@@ -286,7 +299,7 @@ def losses(results: Results) -> str:
 NAMED: dict[str, Callable[[Results], str]] = {
     "readme": readme,
     "machine": machine,
-    "runs": runs,
+    "runs": runs_of,
     "absent": absent,
     "producing": producing,
     "losses": losses,
@@ -310,18 +323,31 @@ def pages() -> list[Path]:
     return [page for page in every if MARKED.search(page.read_text("utf-8"))]
 
 
-def compare(reference: Results, now: Results) -> list[str]:
-    """The README's lines that were measured now: is each within the range that is stated there?"""
-    said = []
+def within(row: dict[str, Any], key: str, stated: dict[str, Any]) -> bool:
+    low, high = stated[f"{key}_range" if key == "ns" else "range"]
+    return bool(low <= row[key] <= high)
+
+
+def compare(stated: Results, now: Results) -> list[str]:
+    """The README's lines that were measured now: is each within the ranges it states?"""
+    said, inside = [], 0
     for line in README:
         try:
-            new, old = line.find(now)[0], line.find(reference)[0]
+            (new, unit), (old, _unit) = line.find(now), line.find(stated)
         except KeyError:
             continue
-        low, high = old["range"]
-        inside = "within" if low <= new["ratio"] <= high else "OUTSIDE"
-        said.append(f"  {new['ratio']:6.2f}  {inside:8}{low:6.2f} ..{high:6.2f}  {line.what}")
-    return ["The README's ratios here, and the ranges that it states:", *said] if said else []
+        held = {what: within(new, key, old) for what, key in (("ratio", "ratio"), ("cost", "ns"))}
+        inside += all(held.values())
+        outside = "".join(f"  {what} OUTSIDE" for what, holds in held.items() if not holds)
+        cells = few_digits(new["ratio"]), ratio_of(old), amount(new["ns"], unit), cost_of(old, unit)
+        said.append("  {:>6}  {:23}{:>10}  {:32}".format(*cells) + line.what + outside)
+    if not said:
+        return []
+    return [
+        f"The README's numbers here: {inside} of {len(said)} lines are within the ranges it states",
+        "  {:>6}  {:23}{:>10}  {:32}".format("ratio", "stated", "cost", "stated").rstrip(),
+        *said,
+    ]
 
 
 def main() -> int:

@@ -211,8 +211,9 @@ static void dealloc(PyObject *object)
 static const char write_doc[] =
     "write($self, /, data, cpu=None)\n--\n\n"
     "Store one record; never blocks (relay_write, __relay_write). False: dropped and counted.\n\n"
-    "data: bytes-like, at most subbuf_size bytes. cpu: whose buffer; None: this CPU's.\n"
-    "Raises WrongType, NoSuchBuffer (no such CPU), ChannelClosed, CorruptChannel.";
+    "data: bytes-like, at most subbuf_size bytes. cpu: whose buffer (modulo the number of\n"
+    "buffers); None: this CPU's.\n"
+    "Raises WrongType, NoSuchBuffer (a negative cpu), ChannelClosed, CorruptChannel.";
 static const char write_and_wake_doc[] =
     "write_and_wake($self, /, data, cpu=None)\n--\n\n"
     "Like write; a record that was stored wakes the readers, whatever `wakeup` says.\n\n"
@@ -220,7 +221,7 @@ static const char write_and_wake_doc[] =
 static const char reserve_doc[] =
     "reserve($self, /, length, cpu=None)\n--\n\n"
     "A record to be filled in in place, in a with block (relay_reserve).\n\n"
-    "length: bytes. cpu: whose buffer; None: this CPU's. If there is no room the slot's\n"
+    "length: bytes. cpu: as of `write`. If there is no room the slot's\n"
     "`stored` is False, what is put into it goes nowhere, and the loss is counted.\n"
     "Raises WrongType, GeometryError, NoSuchBuffer, ChannelClosed, CorruptChannel.";
 

@@ -47,6 +47,7 @@ def test_the_whole_run_has_every_program():
         "regression_call.py",
         "rivals.py",
         "run.py",
+        "runs.py",
         "tables.py",
     }
     assert {f"{name}.py" for name in run.PROGRAMS} == set(programs()) - helpers

@@ -15,7 +15,7 @@ CORE = (
     {"crc32c"},
     {"layout"},
     {"handle"},
-    {"kept"},
+    {"cursor", "kept"},
     {"stamp", "wait", "files"},
     {"control"},
     {"owner"},
