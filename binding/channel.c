@@ -7,9 +7,12 @@
 
 /* ---- write and reserve ---- */
 
-static PyObject *write_refused(struct bind_channel *self, enum rchan_outcome outcome)
+/* Stored or dropped, both are answered without a call. */
+static inline PyObject *answer(struct bind_channel *self, enum rchan_outcome outcome)
 {
-    return bind_refused(self->state, outcome) ? NULL : Py_NewRef(Py_False);
+    if (rchan_unlikely(outcome > RCHAN_DROPPED_CONTENDED) && bind_refused(self->state, outcome))
+        return NULL;
+    return Py_NewRef(outcome == RCHAN_STORED ? Py_True : Py_False);
 }
 
 typedef enum rchan_outcome (*write_function)(struct rchan_channel *, int64_t, const void *,
@@ -37,7 +40,7 @@ static PyObject *write_with(write_function write, struct bind_channel *self, PyO
     PyBuffer_Release(&view);
     if (!core)
         return NULL;
-    return outcome == RCHAN_STORED ? Py_NewRef(Py_True) : write_refused(self, outcome);
+    return answer(self, outcome);
 }
 
 static PyObject *write_record(PyObject *object, PyObject *const *args, Py_ssize_t n_args,
@@ -50,8 +53,7 @@ static PyObject *write_record(PyObject *object, PyObject *const *args, Py_ssize_
     enum rchan_outcome outcome = rchan_write(self->open, -1, (char *)args[0] + bind_bytes_offset,
                                              (uint64_t)Py_SIZE(args[0]));
     bind_channel_leave(self);
-    return rchan_likely(outcome == RCHAN_STORED) ? Py_NewRef(Py_True)
-                                                 : write_refused(self, outcome);
+    return answer(self, outcome);
 }
 
 static PyObject *write_and_wake(PyObject *object, PyObject *const *args, Py_ssize_t n_args,

@@ -352,15 +352,15 @@ static bool is_full(struct rchan_buffer *buffer, uint64_t head, uint64_t tail)
     if (rchan_head_offset(channel, head) != channel->full || filled < channel->n_subbufs ||
         channel->flags & RCHAN_OVERWRITE || channel->hooks.subbuf_start)
         return false;
-    buffer->cursor.full_head = head;
-    buffer->cursor.full_tail = tail;
+    buffer->cursor = (struct rchan_cursor){.head = head, .full = true, .full_tail = tail};
     return true;
 }
 
 static inline bool still_full(struct rchan_buffer *buffer, uint64_t head)
 {
     uint64_t tail = rchan_load(&buffer->block->tail);
-    return (head && head == buffer->cursor.full_head && tail == buffer->cursor.full_tail) ||
+    const struct rchan_cursor *cursor = &buffer->cursor;
+    return (cursor->full && head == cursor->head && tail == cursor->full_tail) ||
            is_full(buffer, head, tail);
 }
 

@@ -18,11 +18,12 @@ struct rchan_share {
     gid_t group;
 };
 
-struct rchan_cursor {              /* cursor.h */
-    uint64_t head;                 /* after which the next record goes to */
-    uint8_t *at;                   /* this place (NULL: not known), */
-    uint64_t room;                 /* with so many bytes up to the end of its sub-buffer */
-    uint64_t full_head, full_tail; /* with these the buffer was found full, whoever is asked */
+struct rchan_cursor { /* cursor.h */
+    uint64_t head;    /* after which the next record goes to */
+    uint8_t *at;      /* this place (NULL: not known), */
+    uint64_t room;    /* with so many bytes up to the end of its sub-buffer */
+    bool full;        /* with this `head` and the next `tail`, whoever is asked: no place, then */
+    uint64_t full_tail;
 };
 
 struct rchan_buffer {
@@ -138,7 +139,7 @@ struct rchan_error {
     char message[768];
 };
 
-/* What became of a record. */
+/* What became of a record: stored, dropped and counted, or neither. */
 enum rchan_outcome {
     RCHAN_STORED,
     RCHAN_DROPPED_FULL,
