@@ -94,7 +94,7 @@ def test_a_file_for_one_packet_that_tells_of_a_loss_first(
         first = tracer.event("first", number=rchan.u32)
         assert all(first(number) for number in range(1000))
         tracer.flush()
-        looks = iter(range(100))
+        looks = iter(range(2))
         files = FileOptions(compression=compression)
         options = Options(rotation=Rotation(size=size), files=files)
         (done,) = record("ev", tmp_path, stop=lambda: next(looks, None) is None, options=options)
