@@ -203,8 +203,10 @@ static enum rchan_drained store(struct rchan_stream *stream, struct rchan_subbuf
     if (stream->os_errno)
         return RCHAN_DRAINED_DATA;
     *gone = !rchan_subbuf_whole(sub);
-    if (*gone)
+    if (*gone) {
+        stream->ahead.count = 0; /* the next one belongs where this one lies in the file */
         return RCHAN_DRAINED_LIMIT;
+    }
     stream->os_errno = -store_entry(stream, &entry);
     if (stream->os_errno)
         return RCHAN_DRAINED_INDEX;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fixture.h"
+#include "testpoint.h"
 
 static int memory_file(void)
 {
@@ -218,3 +219,42 @@ TEST(what_was_written_ahead_and_thrown_away_is_not_recorded)
     close_files(&stream);
     close(bad);
 }
+
+#ifdef RCHAN_TESTPOINTS
+static struct rchan_channel *overwritten;
+
+static void overwrite_one(const char *point)
+{
+    if (strcmp(point, "record: data written") != 0)
+        return;
+    rchan_testpoint_hook = NULL;
+    CHECK_EQ(fixture_write(overwritten, 99, 64), RCHAN_STORED);
+}
+
+/* The oldest is destroyed while it is recorded: those behind it were written behind it, and move up. */
+TEST(what_was_written_ahead_of_one_that_is_gone_is_written_anew)
+{
+    struct rchan_channel *channel = fixture_channel("stream", 64, 8, true);
+    struct rchan_stream stream = stream_of(memory_file(), memory_file());
+    for (int i = 0; i < 8; i++)
+        CHECK_EQ(fixture_write(channel, (uint8_t)i, 64), RCHAN_STORED);
+    overwritten = channel;
+    rchan_testpoint_hook = overwrite_one;
+    CHECK_EQ(rchan_stream_drain(&stream, &channel->buffers[0], 20), RCHAN_DRAINED_EMPTY);
+    CHECK(!rchan_testpoint_hook);
+    rchan_testpoint_hook = NULL;
+    CHECK_EQ(stream.subbufs, 7);
+    for (unsigned i = 0; i < stream.subbufs; i++) {
+        struct rchan_entry entry;
+        uint8_t data[64];
+        off_t at = (off_t)(i * sizeof entry);
+        REQUIRE(pread(stream.index_fd, &entry, sizeof entry, at) == sizeof entry);
+        REQUIRE(pread(stream.data_fd, data, 64, (off_t)entry.offset) == 64);
+        CHECK_EQ(entry.seq, i + 1);
+        CHECK_EQ(data[63], i + 1);
+        CHECK_EQ(rchan_crc32c(0, data, 64), entry.data_crc);
+    }
+    fixture_close(channel);
+    close_files(&stream);
+}
+#endif
