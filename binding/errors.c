@@ -142,7 +142,7 @@ bool bind_refused(struct bind_state *state, enum rchan_outcome outcome)
                    "the channel's memory holds impossible values: remove the channel");
     else if (outcome == RCHAN_NOT_PLAIN)
         bind_raise(state, "WrongChannel", EINVAL,
-                   "this channel holds typed events, not plain records (or the reverse): write to "
-                   "it through rchan.Tracer");
+                   "this channel holds typed events, not plain records: write to it through "
+                   "rchan.Tracer");
     return outcome == RCHAN_CORRUPT || outcome == RCHAN_NOT_PLAIN;
 }

@@ -160,8 +160,8 @@ static bool wrong_fields(const struct bind_event *event, const char *format, Py_
     PyObject *detail =
         name ? PyUnicode_FromFormat(format, name) : PyUnicode_FromFormat(format, given);
     if (names && detail)
-        bind_raise(event->state, "WrongType", EINVAL, "%U() takes %d fields (%U): %U", event->name,
-                   (int)event->n_fields, names, detail);
+        bind_raise(event->state, "WrongType", EINVAL, "%U() takes %d field%s (%U): %U", event->name,
+                   (int)event->n_fields, event->n_fields == 1 ? "" : "s", names, detail);
     Py_XDECREF(detail);
     Py_XDECREF(names);
     return false;

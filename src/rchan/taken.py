@@ -15,7 +15,7 @@ _NO_COUNT: Final = Count()
 _NOTHING: Final[_Cumulative] = ((0, 0),) * (1 + len(_core.DROP_CAUSES))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Lost:
     """Records and bytes that are missing, by cause; false if nothing is."""
 
@@ -42,6 +42,12 @@ class Lost:
 
     def __bool__(self) -> bool:
         return self != _NONE
+
+    def __repr__(self) -> str:
+        """What is not 0: the others are what a Lost has by default."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        said = [f"{name}={value!r}" for name, value in values.items() if value != _NO_COUNT]
+        return f"Lost({', '.join(said)})"
 
 
 _NONE: Final = Lost()

@@ -1,16 +1,19 @@
 """`rchan events` and `rchan export`, as a user runs them."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
+from argparse import Namespace
+from datetime import datetime
 
 import pytest
 
 import rchan
 import rchan.events
-from rchan.cli import exits
+from rchan.cli import conditions, exits
 from rchan.cli.main import main
 from rchan.events import ctf
 from rchan.export import text
@@ -172,3 +175,102 @@ def test_export_to_standard_output(filled):
 def test_times_that_no_calendar_has(filled):
     event = next(iter(rchan.events.read(filled.channel)))._replace(time_ns=2**63 - 1)
     assert text.line(event).startswith("2262-")
+
+
+# ---- what people type ----
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["--where", "user == 3"], [3]),
+        (["--where", 'path="/7"'], [7]),
+        (["--where", f"pid={os.getpid()}", "--where", "user<2"], [0, 1]),
+        (["--where", "cpu=100000"], []),
+        (["--since", "5min"], [*range(10), None]),
+        (["--until", "5min"], []),
+        (["--last", "1h", "-e", "request"], range(10)),
+    ],
+)
+def test_conditions_as_people_write_them(filled, capsys, arguments, wanted):
+    assert users(capsys, *arguments) == list(wanted)
+
+
+def test_times_of_today():
+    """HH:MM is of this day, in local time."""
+    midnight = datetime.combine(datetime.now(), datetime.min.time())
+    assert conditions.time("00:00") == int(midnight.timestamp()) * 10**9
+    assert conditions.time("01:00:00.5") - conditions.time("01:00") == 5 * 10**8
+
+
+def test_the_last_before_the_newest_of_all_events(filled, capsys, tmp_path):
+    """However long ago that was, and although the newest is not printed."""
+    ctf.write_trace(filled.channel, tmp_path)
+    times = [json.loads(line)["time_ns"] for line in run(capsys, str(tmp_path), "--json")[1]]
+    assert times == sorted(times)
+    span = (times[-1] - times[7]) / 1e9
+    options = Namespace(event=["request"], since=None, until=None, cpu=None, pid=None, where=[])
+    options.last = span + 1e-9
+    with rchan.events.read(tmp_path) as events:
+        assert [event.time_ns for event in conditions.chosen(events, options)] == times[7:10]
+
+
+def test_levels_are_compared_by_what_they_are_worth(channels, capsys):
+    handler = rchan.LogHandler("logs")
+    log = logging.Logger("shop", 1)
+    log.addHandler(handler)
+    for level in (5, logging.DEBUG, logging.INFO, logging.WARNING, logging.CRITICAL):
+        log.log(level, "of %d", level)
+    handler.close()
+    for condition, count in (
+        ("level>=WARNING", 2),
+        ("level<info", 2),
+        ("level=20", 1),
+        ("level!=INFO", 4),
+        ("level=NOSUCH", 0),
+    ):
+        assert len(run(capsys, "logs", "--where", condition)[1]) == count, condition
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-e", "Request"], "rchan: no event is called 'Request'\n"),
+        (
+            ["--where", "sec>1"],
+            "rchan: no event has a field 'sec' (--json shows which there are)\n",
+        ),
+        (
+            ["--where", "user>1 and user<3"],
+            (
+                "rchan: 'user' is a number, '1 and user<3' is none "
+                "(several conditions: several --where)\n"
+            ),
+        ),
+        (["--where", "user>100"], ""),
+        (["--where", "sec>1", "-e", "tick"], None),
+    ],
+)
+def test_nothing_fits(filled, capsys, arguments, said):
+    status, lines, errors = run(capsys, "app", *arguments)
+    assert (status, lines) == (0, [])
+    assert errors == said or (said is None and "'sec'" in errors)
+
+
+def test_what_cannot_be_followed(filled, capsys, tmp_path):
+    ctf.write_trace(filled.channel, tmp_path)
+    status, _, errors = run(capsys, str(tmp_path), "--follow")
+    assert status == exits.USAGE
+    assert "only a channel can be followed" in errors
+    assert run(capsys, "app", "--follow", "--last", "2s")[0] == exits.USAGE
+
+
+@pytest.mark.parametrize("command", ["tail", "cat"])
+def test_bytes_of_events_in_a_pipe(filled, command):
+    """They are what was asked for, perhaps: so it is said, and done."""
+    base = [sys.executable, "-m", "rchan.cli", command, "app"]
+    done = subprocess.run(base, check=True, capture_output=True)
+    assert b"rchan events app" in done.stderr
+    assert b"/3" in done.stdout
+    filled.event("tick")()
+    assert not subprocess.run([*base, "--raw"], check=True, capture_output=True).stderr

@@ -193,10 +193,12 @@ def test_scalars_of_numpy(trace):
 
 def test_number_and_names_of_values(trace):
     event = trace.event("event", a=rchan.u8, b=rchan.u8)
+    alone = trace.event("alone", a=rchan.u8)
     assert event(1, 2) and event(b=4, a=3) and event(5, b=6) and event(*[7], b=8)
     assert values(trace) == [{"a": a, "b": a + 1} for a in (1, 3, 5, 7)]
     for wrong, match in (
         (lambda: event(1), "takes 2 fields .a, b.: 'b' is missing"),
+        (alone, "takes 1 field .a.: 'a' is missing"),
         (lambda: event(1, 2, 3), "3 were given"),
         (lambda: event(1, 2, c=3), "3 were given"),
         (lambda: event(1, c=3), "no field 'c'"),

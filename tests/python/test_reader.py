@@ -264,6 +264,8 @@ def test_losses_by_cause(one):
     assert losses[4].total == (3, 47)
     assert losses[4]
     assert not losses[0]
+    said = "Lost(full=Count(records=2, bytes=40), disabled=Count(records=1, bytes=7))"
+    assert repr(losses[4]) == said  # only what is missing
 
 
 def test_put_down_tells_again(one):

@@ -1,30 +1,32 @@
 """`rchan events`: prints the events of a channel or of a trace directory."""
 
-import operator
-import re
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterator
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from rchan.channel import Channel
 from rchan.channel import open as open_channel
 from rchan.cli import exits
-from rchan.cli.options import add_parent_to
-from rchan.cli.screen import say
-from rchan.events import EventReader, EventRecord, read
+from rchan.cli.conditions import Condition, chosen, time, why_none
+from rchan.cli.options import add_parent_to, duration
+from rchan.cli.screen import complain, say
+from rchan.events import EventReader, read
 from rchan.export import jsonl, text
 
 _EXAMPLES: Final = """\
 Nothing is consumed. What was lost or is damaged is said on standard error at
-the end. TIME is 2026-11-21T12:34:56.789 (local time, if it names no zone) or
-seconds since 1970. DIR is a recording (all channels in it, by time), a
-directory DIR/NAME of one, or what 'rchan export -f ctf' made.
+the end. DIR is a recording (all channels in it, by time), a directory
+DIR/NAME of one, or what 'rchan export -f ctf' made.
+
+TIME is 2026-11-21T12:34:56.789 (local time, if it names no zone), 12:34 (of
+today), 5min (ago), or seconds since 1970. A DURATION is 500ms, 2s, 5min or 2h.
+
+CONDITION: FIELD is one of the event's fields, or cpu, pid or tid. Numbers are
+compared as numbers, levels of log records by what they are worth (such as
+'level>=WARNING'), other things as text. Several conditions must all be met.
 
 JSON: an object a line: event, time_ns (since 1970), cpu, pid, tid and fields.
 
@@ -32,20 +34,12 @@ examples:
   rchan events app                               what the channel holds now
   rchan events app --follow -e 'request*'        and what comes, until Ctrl-C
   rchan events run1/ --where user=42 --pid 1234
+  rchan events app -e 'log:*' --where level=ERROR    log records
+  rchan events app --last 2s                     what led to a crash
 
 exit status: 0; 3: there is no such channel or trace; 4: it is damaged; of
 other failures: see 'rchan --help'.
 """
-_CONDITION: Final = re.compile(r"(\w+)(!=|<=|>=|=|<|>)(.*)", re.DOTALL)
-_COMPARE: Final[dict[str, Callable[[Any, Any], Any]]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    ">": operator.gt,
-    "<=": operator.le,
-    ">=": operator.ge,
-}
-Test = Callable[[EventRecord], bool]
 
 
 def add_to(subcommands: Any) -> None:
@@ -62,9 +56,11 @@ def add_to(subcommands: Any) -> None:
     add = parser.add_argument
     add("-e", "--event", metavar="PATTERN", action="append", help="only types like this: 'req*'")
     where = "FIELD=VALUE; also !=, <, >, <=, >="
-    add("--where", metavar="CONDITION", action="append", type=_condition, default=[], help=where)
-    add("--since", metavar="TIME", type=_time, help="from here on")
-    add("--until", metavar="TIME", type=_time, help="before this")
+    add("--where", metavar="CONDITION", action="append", type=Condition, default=[], help=where)
+    add("--since", metavar="TIME", type=time, help="from here on")
+    add("--until", metavar="TIME", type=time, help="before this")
+    last = "only so long before the newest event, such as 2s"
+    add("--last", metavar="DURATION", type=duration, help=last)
     add("--cpu", metavar="N", type=int, action="append", help="written on this CPU")
     add("--pid", metavar="N", type=int, action="append", help="written by this process")
     add("-f", "--follow", action="store_true", help="go on with what is written (a channel)")
@@ -75,23 +71,36 @@ def add_to(subcommands: Any) -> None:
 def run(options: Namespace) -> int:
     """Print; the exit status."""
     line = jsonl.line if options.json else text.line
-    tests = list(_tests(options))
-    with (
-        opened(options.source, options.parent) as source,
-        read(source, follow=options.follow) as events,
-    ):
-        try:
-            for event in events:
-                if all(test(event) for test in tests):
+    printed = 0
+    with opened(options.source, options.parent) as source:
+        if options.follow and (wrong := _cannot_follow(options, source)):
+            return complain(wrong, exits.USAGE)
+        with read(source, follow=options.follow) as events:
+            try:
+                for event in chosen(events, options):
                     sys.stdout.write(line(event) + "\n")
+                    printed += 1
                     if options.follow:
                         sys.stdout.flush()
-        except KeyboardInterrupt:
-            if not options.follow:
-                raise
-        sys.stdout.flush()
-        _tell(events)
+            except KeyboardInterrupt:
+                if not options.follow:
+                    raise
+            sys.stdout.flush()
+            if not printed and not options.follow:
+                for reason in why_none(options, events.schemas):
+                    complain(reason, exits.OK)
+            _tell(events)
     return exits.OK
+
+
+def _cannot_follow(options: Namespace, source: Channel | Path) -> str | None:
+    """Why not, in words."""
+    if isinstance(source, Path):
+        return (
+            f"{options.source!r} is a directory, and only a channel can be followed: "
+            "'rchan ls' shows which there are"
+        )
+    return "--last is for what is there already: not with --follow" if options.last else None
 
 
 def _tell(events: EventReader) -> None:
@@ -110,69 +119,3 @@ def opened(source: str, parent: str | None) -> Iterator[Channel | Path]:
         yield channel
     finally:
         channel.detach()
-
-
-# ---- which events ----
-
-
-def _tests(options: Namespace) -> Iterator[Test]:
-    if options.event:
-        patterns = tuple(options.event)
-
-        @cache
-        def wanted(name: str) -> bool:
-            return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-        yield lambda event: wanted(event.name)
-    if options.since is not None:
-        yield lambda event: event.time_ns >= options.since
-    if options.until is not None:
-        yield lambda event: event.time_ns < options.until
-    if options.cpu:
-        yield lambda event: event.cpu in options.cpu
-    if options.pid:
-        yield lambda event: event.pid in options.pid
-    yield from options.where
-
-
-def _condition(given: str) -> Test:
-    """FIELD=VALUE, !=, <, >, <=, >=: a number is compared as one, other things as text."""
-    match = _CONDITION.fullmatch(given)
-    if match is None:
-        raise ArgumentTypeError(f"{given!r} is no condition such as user=42 or seconds>0.1")
-    name, sign, wanted = match.groups()
-    compare, number = _COMPARE[sign], _number(wanted)
-
-    def test(event: EventRecord) -> bool:
-        value = event.fields.get(name)
-        if value is None:
-            return False
-        if isinstance(value, bool):
-            return bool(compare(str(value).lower(), wanted.lower()))
-        if isinstance(value, int | float):
-            return number is not None and bool(compare(value, number))
-        return bool(compare(value if isinstance(value, str) else text.value_text(value), wanted))
-
-    return test
-
-
-def _number(given: str) -> int | float | None:
-    for kind in (lambda digits: int(digits, 0), float):
-        try:
-            return kind(given)
-        except ValueError:
-            continue
-    return None
-
-
-def _time(given: str) -> int:
-    """Nanoseconds since 1970."""
-    try:
-        whole, _, fraction = given.partition(".")
-        return int(whole) * 10**9 + int((fraction + "0" * 9)[:9])
-    except ValueError:
-        pass
-    try:
-        return int(datetime.fromisoformat(given).timestamp() * 1_000_000) * 1000
-    except ValueError:
-        raise ArgumentTypeError(f"{given!r} is no time such as 2026-11-21T12:34:56") from None

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
+from re import fullmatch
 from typing import Any, Final
 
 from rchan.cli.screen import parse_size
@@ -10,6 +11,7 @@ _SUBBUF_SIZE: Final = 262144
 _N_SUBBUFS: Final = 8
 _SMALLEST: Final = 4096
 _MOST_SECONDS: Final = 65535
+_DURATION: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def add_name_to(parser: ArgumentParser) -> None:
@@ -151,3 +153,12 @@ def seconds(text: str) -> float:
     if not 0 < number < 1e9:
         raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return number
+
+
+def duration(text: str) -> float:
+    """A time such as 500ms or 5min, in seconds, for argparse."""
+    found = fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d|)", text.strip())
+    seconds = float(found[1]) * _DURATION[found[2] or "s"] if found else 0.0
+    if not seconds:
+        raise ArgumentTypeError(f"{text!r} is not a time such as 500ms, 30s, 5min or 2h")
+    return seconds

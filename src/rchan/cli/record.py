@@ -13,7 +13,7 @@ from rchan.channel import Channel, create
 from rchan.channel import open as open_channel
 from rchan.cli import exits
 from rchan.cli.command import Command, Ending, Mask, held_signals
-from rchan.cli.options import add_geometry_to, add_parent_to, geometry_of
+from rchan.cli.options import add_geometry_to, add_parent_to, duration, geometry_of
 from rchan.cli.screen import (
     LiveLine,
     amount_text,
@@ -40,7 +40,6 @@ from rchan.recorder import (
 from rchan.stats import Count
 
 _PLAIN: Final = 10.0  # seconds between two lines about progress where there is no terminal
-_DURATION: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 _EXAMPLES: Final = """\
 examples:
@@ -123,7 +122,7 @@ def _add_ending_to(parser: ArgumentParser) -> None:
     group.add_argument(
         "--flush-every",
         metavar="TIME",
-        type=_seconds,
+        type=duration,
         help="record an unfinished sub-buffer after so long, such as 1s",
     )
 
@@ -134,7 +133,7 @@ def _add_files_to(parser: ArgumentParser) -> None:
         "--rotate-size", metavar="SIZE", type=_size, help="begin a new file at this size"
     )
     group.add_argument(
-        "--rotate-time", metavar="TIME", type=_seconds, help="begin a new file at this age"
+        "--rotate-time", metavar="TIME", type=duration, help="begin a new file at this age"
     )
     group.add_argument(
         "--rotate-subbufs", metavar="N", type=_count, help="begin a new file after N sub-buffers"
@@ -176,21 +175,13 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _seconds(text: str) -> float:
-    found = fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d|)", text.strip())
-    seconds = float(found[1]) * _DURATION[found[2] or "s"] if found else 0.0
-    if not seconds:
-        raise ArgumentTypeError(f"{text!r} is not a time such as 500ms, 30s, 5min or 2h")
-    return seconds
-
-
 def _limits(text: str) -> Limits:
     """30s, 5min, 2h, 1d: time; 500, 4K, 2G: bytes; 1000records."""
     records = fullmatch(r"(\d+)\s*(?:r|records?)", text.strip())
     if records and int(records[1]):
         return Limits(records=int(records[1]))
     if fullmatch(r"[\d.]+\s*(ms|s|min|h|d)", text.strip()):
-        return Limits(seconds=_seconds(text))
+        return Limits(seconds=duration(text))
     try:
         return Limits(bytes=_size(text))
     except ArgumentTypeError as error:

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from rchan._core import DROP_CAUSES
 from rchan.channel import Channel
-from rchan.cli.screen import paint, say
+from rchan.cli import exits
+from rchan.cli.screen import complain, paint, say
 from rchan.errors import WrongChannel
 
 _STDOUT: Final = 1
@@ -47,12 +48,16 @@ class Output:
 
 
 def check_printable(channel: Channel, json: bool, raw: bool) -> None:
-    """Raise WrongChannel if what a terminal would get is not for people."""
-    if channel.events and not json and not raw and os.isatty(_STDOUT):
-        raise WrongChannel(
-            f"channel {channel.name} holds typed events, which are no text: "
-            f"'rchan events {channel.name}' prints them ('--raw': their bytes)"
-        )
+    """Raise WrongChannel if what a terminal would get is not for people; tell others of it."""
+    if not channel.events or json or raw:
+        return
+    told = (
+        f"channel {channel.name} holds typed events, which are no text: "
+        f"'rchan events {channel.name}' prints them ('--raw': their bytes)"
+    )
+    if os.isatty(_STDOUT):
+        raise WrongChannel(told)
+    complain(told, exits.OK)
 
 
 def printable(data: bytes) -> bytes:

@@ -48,11 +48,10 @@ def to_record(
     """
     level = fields.get("level", 0)
     label = fields.get("level_name") or unescaped(str(level))
-    number = level if isinstance(level, int) else _level_of(label)
     record = logging.makeLogRecord(
         {
             "name": unescaped(str(fields.get("logger", ""))),
-            "levelno": number,
+            "levelno": level_number(level),
             "levelname": label,
             "pathname": unescaped(str(fields.get("file", ""))),
             "lineno": fields.get("line", 0),
@@ -74,9 +73,13 @@ def to_record(
     return record
 
 
-def _level_of(label: str) -> int:
+def level_number(level: object) -> int:
+    """What a level is worth, of its number or name; 0: a name that is unknown here."""
+    if isinstance(level, int):
+        return level
+    label = unescaped(str(level))
     known = logging.getLevelNamesMapping().get(label)
     if known is not None:
         return known
-    number = label.removeprefix("Level ")
+    number = label.removeprefix("Level ").removeprefix("LEVEL ")
     return int(number) if number.lstrip("-").isdigit() else 0
