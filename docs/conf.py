@@ -83,6 +83,8 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", docstrings.adapt)
 
 
+# A quote in a command is typed as it is shown.
+smartquotes = False
 html_theme = "furo"
 html_title = f"rchan {release}"
 html_copy_source = False

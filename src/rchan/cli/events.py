@@ -47,6 +47,7 @@ def add_to(subcommands: Any) -> None:
     parser: ArgumentParser = subcommands.add_parser(
         "events",
         help="print events",
+        usage="rchan events [options] NAME|DIR",
         description="Print the events that a channel holds, or of a trace directory, by time.",
         epilog=_EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,

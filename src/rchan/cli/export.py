@@ -31,6 +31,7 @@ def add_to(subcommands: Any) -> None:
     parser: ArgumentParser = subcommands.add_parser(
         "export",
         help="write events in the format of another tool",
+        usage="rchan export -f FORMAT -o OUT [options] NAME|DIR",
         description="Write the events that a channel holds now, or of a trace directory, to OUT.",
         epilog=_EPILOG,
         formatter_class=RawDescriptionHelpFormatter,
