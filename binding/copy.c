@@ -49,6 +49,15 @@ static void dealloc(PyObject *object)
     bind_free(object);
 }
 
+static PyObject *repr(PyObject *object)
+{
+    const struct rchan_copy *core = &SELF(object)->core;
+    return PyUnicode_FromFormat(
+        "<rchan.SubbufCopy: sub-buffer %llu of CPU %u, %llu records, %llu bytes%s>",
+        (unsigned long long)core->seq, SELF(object)->index, (unsigned long long)core->records,
+        (unsigned long long)core->length, core->finished ? "" : ", unfinished");
+}
+
 /* ---- properties ---- */
 
 static PyObject *get_number(PyObject *object, void *offset)
@@ -135,6 +144,7 @@ static PyType_Slot slots[] = {
     {Py_tp_traverse, traverse},
     {Py_tp_dealloc, dealloc},
     {Py_tp_getset, properties},
+    {Py_tp_repr, repr},
     {Py_bf_getbuffer, get_buffer},
     {Py_sq_length, length},
     {0},

@@ -240,6 +240,15 @@ static PyObject *get_data(PyObject *object, void *closure)
                       (unsigned long long)self->core.seq, self->index);
 }
 
+static PyObject *repr(PyObject *object)
+{
+    struct bind_subbuf *self = SELF(object);
+    return PyUnicode_FromFormat("<rchan.Subbuf: sub-buffer %llu of CPU %u, %llu bytes%s>",
+                                (unsigned long long)self->core.seq, self->index,
+                                (unsigned long long)self->core.length,
+                                self->buffer ? "" : ", not held any more");
+}
+
 static PyObject *get_overwritten(PyObject *object, void *closure)
 {
     (void)closure;
@@ -324,6 +333,7 @@ static PyType_Slot slots[] = {
     {Py_tp_dealloc, dealloc},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},
+    {Py_tp_repr, repr},
     {Py_bf_getbuffer, get_buffer},
     {Py_bf_releasebuffer, release_buffer},
     {0},

@@ -23,6 +23,9 @@ class Trace:
     def __init__(self, channels: list[RecordedChannel]) -> None:
         self.channels = channels
 
+    def __repr__(self) -> str:
+        return f"<rchan.tracefile.Trace of {[one.name for one in self.channels]}>"
+
     @property
     def problems(self) -> list[Problem]:
         """All that were found so far."""
