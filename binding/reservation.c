@@ -133,11 +133,9 @@ static void forget(struct bind_reservation *self)
     bool ours = self->place.fork_count == self->place.buffer->channel->fork_count;
     PyErr_Fetch(&type, &value, &traceback);
     end(self, false, 0);
-    if (ours && PyErr_ResourceWarning(NULL, 1,
-                                      "a slot of %zd bytes was neither committed nor aborted: "
-                                      "nothing was written",
-                                      self->length) < 0)
-        PyErr_WriteUnraisable(NULL);
+    const char *text = "a slot of %zd bytes was neither committed nor aborted: nothing was written";
+    if (ours && PyErr_ResourceWarning(NULL, 1, text, self->length) < 0)
+        PyErr_WriteUnraisable((PyObject *)Py_TYPE(OBJECT(self)));
     PyErr_Restore(type, value, traceback);
 }
 
