@@ -12,10 +12,17 @@ from pathlib import Path
 
 import leaks
 import pytest
+from hypothesis import HealthCheck, settings
 from mounts import relay  # noqa: F401 - a fixture for all
 
 import rchan
 from rchan import cpus
+
+# The same examples at every run, however long the machine takes for one. Others, in search of
+# something new: pytest --hypothesis-profile=random
+settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", settings.get_profile("random"), derandomize=True, database=None)
+settings.load_profile("same")
 
 
 def pytest_configure() -> None:
@@ -25,6 +32,11 @@ def pytest_configure() -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: no collection need go through it, nor a look for leaks."""
+    leaks.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -105,8 +105,8 @@ def test_gc_pauses(channels):
     with rchan.install("app", exceptions=False, warnings=False) as installed:
         gc.collect()
         found = of(installed, "python:gc")
-        assert found[-1]["generation"] == 2
-        assert 0 <= found[-1]["seconds"] < 60
+        full = [pause["seconds"] for pause in found if pause["generation"] == 2]
+        assert full and min(full) >= 0
     before = installed.tracer.closed
     gc.collect()
     assert before

@@ -18,7 +18,7 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *(p for p in (ROOT / "docs").rglob("*.md") if p.parent.name != "cli")]
 )
 BLOCK = re.compile(r"^(?P<before>[^\n]*)\n+```(?P<kind>[\w-]+)\n(?P<text>.*?)^```$", re.M | re.S)
-LONGEST = 30  # seconds that one block may take; a hang, not a bar
+LONGEST = 60  # seconds that one block may take; a hang, not a bar
 
 
 @dataclass(frozen=True)
