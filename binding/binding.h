@@ -155,6 +155,8 @@ static inline void bind_reads(struct rchan_channel *core)
 /* crc32c(data, crc=0) */
 PyObject *bind_crc32c(PyObject *module, PyObject *const *args, Py_ssize_t n_args);
 PyObject *bind_books_new(struct bind_state *state, const struct rchan_books *books);
+/* ((records, bytes), …), one for each of `count` causes. */
+PyObject *bind_pairs(const uint64_t *records, const uint64_t *bytes, int count);
 /* Methods of Buffer: None if there is no finished sub-buffer. */
 PyObject *bind_subbuf_take(PyObject *buffer, PyObject *unused);
 PyObject *bind_subbuf_take_as(PyObject *buffer, PyObject *const *args, Py_ssize_t n_args);

@@ -76,6 +76,19 @@ PyObject *bind_books_new(struct bind_state *state, const struct rchan_books *boo
     return self;
 }
 
+PyObject *bind_pairs(const uint64_t *records, const uint64_t *bytes, int count)
+{
+    PyObject *tuple = PyTuple_New(count);
+    for (int i = 0; tuple && i < count; i++) {
+        PyObject *pair = Py_BuildValue("(KK)", records[i], bytes[i]);
+        if (pair)
+            PyTuple_SetItem(tuple, i, pair);
+        else
+            Py_CLEAR(tuple);
+    }
+    return tuple;
+}
+
 int bind_books_ready(PyObject *module, struct bind_state *state)
 {
     state->books = PyStructSequence_NewType(&description);

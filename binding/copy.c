@@ -49,6 +49,15 @@ static void dealloc(PyObject *object)
     bind_free(object);
 }
 
+static PyObject *repr(PyObject *object)
+{
+    const struct rchan_copy *core = &SELF(object)->core;
+    return PyUnicode_FromFormat(
+        "<rchan.SubbufCopy: sub-buffer %llu of CPU %u, %llu records, %llu bytes%s>",
+        (unsigned long long)core->seq, SELF(object)->index, (unsigned long long)core->records,
+        (unsigned long long)core->length, core->finished ? "" : ", unfinished");
+}
+
 /* ---- properties ---- */
 
 static PyObject *get_number(PyObject *object, void *offset)
@@ -80,29 +89,18 @@ static PyObject *get_missed(PyObject *object, void *closure)
     return Py_BuildValue("(KKK)", missed->subbufs, missed->records, missed->bytes);
 }
 
-static PyObject *pairs(const uint64_t *records, const uint64_t *bytes)
-{
-    PyObject *tuple = PyTuple_New(RCHAN_DROP_CAUSES);
-    for (int i = 0; tuple && i < RCHAN_DROP_CAUSES; i++) {
-        PyObject *pair = Py_BuildValue("(KK)", records[i], bytes[i]);
-        if (pair)
-            PyTuple_SetItem(tuple, i, pair);
-        else
-            Py_CLEAR(tuple);
-    }
-    return tuple;
-}
-
 static PyObject *get_drops(PyObject *object, void *closure)
 {
     (void)closure;
-    return pairs(SELF(object)->core.drop_records, SELF(object)->core.drop_bytes);
+    return bind_pairs(SELF(object)->core.drop_records, SELF(object)->core.drop_bytes,
+                      RCHAN_DROP_CAUSES);
 }
 
 static PyObject *get_lost(PyObject *object, void *closure)
 {
     (void)closure;
-    return pairs(SELF(object)->core.lost_records, SELF(object)->core.lost_bytes);
+    return bind_pairs(SELF(object)->core.lost_records, SELF(object)->core.lost_bytes,
+                      RCHAN_DROP_CAUSES);
 }
 
 #define FIELD(name, get, doc)                                                                      \
@@ -135,6 +133,7 @@ static PyType_Slot slots[] = {
     {Py_tp_traverse, traverse},
     {Py_tp_dealloc, dealloc},
     {Py_tp_getset, properties},
+    {Py_tp_repr, repr},
     {Py_bf_getbuffer, get_buffer},
     {Py_sq_length, length},
     {0},

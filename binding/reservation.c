@@ -126,13 +126,26 @@ static int traverse(PyObject *object, visitproc visit, void *arg)
     return 0;
 }
 
+/* Nobody will commit it: aborted, and said as of a file that was never closed. */
+static void forget(struct bind_reservation *self)
+{
+    PyObject *type, *value, *traceback;
+    bool ours = self->place.fork_count == self->place.buffer->channel->fork_count;
+    PyErr_Fetch(&type, &value, &traceback);
+    end(self, false, 0);
+    const char *text = "a slot of %zd bytes was neither committed nor aborted: nothing was written";
+    if (ours && PyErr_ResourceWarning(NULL, 1, text, self->length) < 0)
+        PyErr_WriteUnraisable((PyObject *)Py_TYPE(OBJECT(self)));
+    PyErr_Restore(type, value, traceback);
+}
+
 static void dealloc(PyObject *object)
 {
     struct bind_reservation *self = SELF(object);
     struct bind_state *state = self->state;
     PyObject_GC_UnTrack(object);
     if (self->slot == OPEN)
-        end(self, false, 0);
+        forget(self);
     if (self->scratch)
         PyMem_Free(self->scratch);
     self->scratch = NULL;
@@ -189,6 +202,13 @@ static void release_buffer(PyObject *object, Py_buffer *view)
     struct bind_reservation *self = SELF(object);
     if (!--self->exports && self->slot != OPEN)
         Py_CLEAR(self->buffer);
+}
+
+static PyObject *repr(PyObject *object)
+{
+    static const char *const states[] = {"open", "refused", "committed", "aborted"};
+    return PyUnicode_FromFormat("<rchan.Reservation of %zd bytes, %s>", SELF(object)->length,
+                                states[SELF(object)->slot]);
 }
 
 static Py_ssize_t get_len(PyObject *object)
@@ -405,6 +425,7 @@ static PyType_Slot slots[] = {
     {Py_tp_dealloc, dealloc},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},
+    {Py_tp_repr, repr},
     {Py_mp_length, get_len},
     {Py_mp_subscript, get_item},
     {Py_mp_ass_subscript, set_item},

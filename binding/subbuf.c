@@ -240,6 +240,15 @@ static PyObject *get_data(PyObject *object, void *closure)
                       (unsigned long long)self->core.seq, self->index);
 }
 
+static PyObject *repr(PyObject *object)
+{
+    struct bind_subbuf *self = SELF(object);
+    return PyUnicode_FromFormat("<rchan.Subbuf: sub-buffer %llu of CPU %u, %llu bytes%s>",
+                                (unsigned long long)self->core.seq, self->index,
+                                (unsigned long long)self->core.length,
+                                self->buffer ? "" : ", not held any more");
+}
+
 static PyObject *get_overwritten(PyObject *object, void *closure)
 {
     (void)closure;
@@ -247,23 +256,11 @@ static PyObject *get_overwritten(PyObject *object, void *closure)
                          SELF(object)->core.overwritten_bytes);
 }
 
-static PyObject *pairs(const uint64_t *records, const uint64_t *bytes, int count)
-{
-    PyObject *tuple = PyTuple_New(count);
-    for (int i = 0; tuple && i < count; i++) {
-        PyObject *pair = Py_BuildValue("(KK)", records[i], bytes[i]);
-        if (pair)
-            PyTuple_SetItem(tuple, i, pair);
-        else
-            Py_CLEAR(tuple);
-    }
-    return tuple;
-}
-
 static PyObject *get_drops(PyObject *object, void *closure)
 {
     (void)closure;
-    return pairs(SELF(object)->core.lost_records, SELF(object)->core.lost_bytes, RCHAN_DROP_CAUSES);
+    return bind_pairs(SELF(object)->core.lost_records, SELF(object)->core.lost_bytes,
+                      RCHAN_DROP_CAUSES);
 }
 
 static PyObject *get_news(PyObject *object, void *closure)
@@ -275,7 +272,7 @@ static PyObject *get_news(PyObject *object, void *closure)
         any |= records[i] -= SELF(object)->told_records[i];
         any |= bytes[i] -= SELF(object)->told_bytes[i];
     }
-    return any ? pairs(records, bytes, BIND_LOSSES) : Py_NewRef(Py_None);
+    return any ? bind_pairs(records, bytes, BIND_LOSSES) : Py_NewRef(Py_None);
 }
 
 static PyObject *get_whole(PyObject *object, void *closure)
@@ -324,6 +321,7 @@ static PyType_Slot slots[] = {
     {Py_tp_dealloc, dealloc},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},
+    {Py_tp_repr, repr},
     {Py_bf_getbuffer, get_buffer},
     {Py_bf_releasebuffer, release_buffer},
     {0},

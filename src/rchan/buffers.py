@@ -59,3 +59,6 @@ class BufferMap(Mapping[int, _core.Buffer]):
 
     def __len__(self) -> int:
         return len(self._buffers)
+
+    def __repr__(self) -> str:
+        return f"<rchan.BufferMap of {self._who}: {list(self)} of {self._n_buffers}>"

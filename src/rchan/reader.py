@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from math import isfinite
 from time import monotonic, sleep
-from types import TracebackType
 from typing import Final, Literal, Self
 
 from rchan import _core
+from rchan.closing import Closing
 from rchan.errors import ChannelBusy, ChannelClosed, GeometryError, NotHeld, WrongType
 from rchan.listener import LOOK_AGAIN, Listener, nap
 from rchan.merge import TimeOrder, Turns
@@ -34,7 +34,7 @@ def seconds(name: str, value: object, none: bool = True) -> float | None:
     return float(value)
 
 
-class Reader:
+class Reader(Closing):
     """Hands out the finished sub-buffers of a channel (a relay client's read loop, whole).
 
     Made by `Channel.reader`, which says what the arguments mean. A loop over it (`for`, or
@@ -153,14 +153,6 @@ class Reader:
     def __enter__(self) -> Self:
         self._raise_if_closed()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # ---- loops ----
 

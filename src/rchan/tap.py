@@ -109,6 +109,9 @@ class Tap:
         """
         return self._ended_by
 
+    def __repr__(self) -> str:
+        return f"<rchan.Tap of {self._channel.base!r}>"
+
     def _take_up(self) -> None:
         """Buffers that are new; whatever they hold was written after the tap began."""
         for index, buffer in self._channel._buffers().items():

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import rchan
-from rchan import events
+from rchan import events, tracefile
+from rchan.recorder import Options, record
 from rchan.stats import Count, Stats
 
 
@@ -59,6 +60,31 @@ def test_books_are_shown_without_what_is_nothing() -> None:
         "subbufs_produced=3)"
     )
     assert eval(repr(books)) == books
+
+
+def test_everything_says_what_it_is(four_cpus: None, channels: Path, tmp_path: Path) -> None:
+    with rchan.create("app", n_buffers=2, subbuf_size=64, n_subbufs=4) as app:
+        with app.reserve(8) as slot:
+            assert repr(slot) == "<rchan.Reservation of 8 bytes, open>"
+        assert repr(slot) == "<rchan.Reservation of 8 bytes, committed>"
+        app.enabled = False
+        assert repr(app.reserve(8)) == "<rchan.Reservation of 8 bytes, refused>"
+        (copy,) = app.snapshot()
+        where = f"sub-buffer 0 of CPU {copy.cpu}, "
+        assert repr(copy) == f"<rchan.SubbufCopy: {where}1 records, 8 bytes, unfinished>"
+        app.flush()
+        sub = app.buffers[copy.cpu].take()
+        assert repr(sub) == f"<rchan.Subbuf: {where}8 bytes>"
+        sub.put_down()
+        assert repr(sub) == f"<rchan.Subbuf: {where}8 bytes, not held any more>"
+        assert repr(app.buffers) == f"<rchan.BufferMap of 'app': {list(app.buffers)} of 2>"
+        with app.tap() as tap:
+            assert repr(tap) == "<rchan.Tap of 'app'>"
+            assert repr(tap.take()) == f"<rchan.SubbufCopy: {where}1 records, 8 bytes>"
+        record("app", tmp_path, options=Options(until_empty=True))
+    with tracefile.open(tmp_path) as trace:
+        assert repr(trace) == "<rchan.tracefile.Trace of ['app']>"
+        assert repr(trace.channels[0]).startswith("<rchan.tracefile.RecordedChannel 'app' in '")
 
 
 def test_a_slip_of_the_pen_is_told_the_right_name() -> None:

@@ -1,6 +1,8 @@
 """Recordings of events: their losses to the last, several channels read as one, at any moment."""
 
 import json
+import os
+import random
 import re
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from event_decoder import babeltrace2
 
 import rchan
 from rchan import events, tracefile
+from rchan.export import export
 from rchan.recorder import FileOptions, Options, Recorder, Rotation, record
 
 NOW = Options(until_empty=True)
@@ -259,10 +262,14 @@ def test_rchan_run_that_is_killed(channels, tmp_path):
         said = json.loads(process.stdout.readline())  # of the program, which goes on
         assert process.wait(60) == -9
     (place,) = out.iterdir()
-    lines, _ = babeltrace2(out)  # as it is
-    early = [line for line in lines if " log:app:" in line]
+    with events.read(out) as reading:
+        early = [e for e in reading if e.name.startswith("log:app:")]
+        cut = reading.report.damage
     assert command("verify", str(out)).status == 9
-    assert len([e for e in events.read(out) if e.name.startswith("log:app:")]) == len(early)
+    whole = tmp_path / "whole"  # babeltrace2 takes no trace whose last packet is cut off
+    assert command("export", "-f", "ctf", "-o", str(whole), str(out)).status == 0
+    lines = [line for line in babeltrace2(whole)[0] if " log:app:" in line]
+    assert len(lines) == len(early) if not cut else len(lines) <= len(early)
     done = command("record", "--until-empty", "-o", str(out), place.name)
     assert done.status == 0, done.err
     assert command("verify", str(out)).status == 0
@@ -274,6 +281,73 @@ def test_rchan_run_that_is_killed(channels, tmp_path):
     assert found == list(range(len(said)))
     assert 0 < len(early) < len(found) or early == []
     rchan.remove(place.name)
+
+
+# ---- for readers that give up at the first damage ----
+
+
+@pytest.fixture
+def recorded(channels, tmp_path):
+    """80 events in many packets, the files of the stream rotated and compressed or not."""
+
+    def make(**options):
+        with rchan.Tracer("app", subbuf_size=512, n_subbufs=16, n_buffers=1) as trace:
+            assert len(fill(trace, 80)) == 80
+            record("app", tmp_path / "run", options=Options(until_empty=True, **options))
+        return tmp_path / "run"
+
+    return make
+
+
+@pytest.mark.parametrize("padding", [True, False])
+def test_a_cut_off_recording_as_ctf(recorded, tmp_path, padding):
+    """As a write that kill -9 cut leaves it: in the padding of the last packet, or before it."""
+    run = recorded()
+    stream = run / "app" / "app.0"
+    os.truncate(stream, stream.stat().st_size - (1 if padding else 512 - 150))
+    with pytest.raises(AssertionError, match="Invalid packet size"):
+        babeltrace2(run)
+    lost, damage = (0, {}) if padding else (12, {"truncated": 1})
+    assert export(run, "ctf", tmp_path / "out").damage == damage
+    lines, said = babeltrace2(tmp_path / "out")
+    assert (len(lines), said) == (80 - lost, "")
+    found, report = numbers(tmp_path / "out")
+    assert (found, report.damage) == (list(range(80 - lost)), {})
+
+
+def test_a_rotated_and_compressed_recording_as_ctf(recorded, tmp_path):
+    """babeltrace2 reads no zstd, and takes each file for a stream of its own."""
+    pytest.importorskip("zstandard")
+    run = recorded(rotation=Rotation(subbufs=1), files=FileOptions(compression="zstd"))
+    assert len(list((run / "app").glob("app.0*"))) > 3
+    assert export(run, "ctf", tmp_path / "out").events == 80
+    assert sorted(path.name for path in (tmp_path / "out" / "app").iterdir()) == [
+        "app.0",
+        "metadata",
+    ]
+    lines, said = babeltrace2(tmp_path / "out")
+    assert (len(lines), said) == (80, "")
+    with events.read(tmp_path / "out") as reading:
+        assert len(list(reading)) == 80
+        assert reading.report.missing_packets == 0
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_damage_as_ctf(recorded, tmp_path, seed):
+    """What is written can be read whatever was wrong, and what was whole is in it."""
+    run = recorded()
+    stream = run / "app" / "app.0"
+    data = bytearray(stream.read_bytes())
+    chance = random.Random(seed)
+    for _ in range(4):
+        place = 512 * chance.randrange(len(data) // 512) + chance.randrange(96)
+        data[place] ^= 1 << chance.randrange(8)
+    stream.write_bytes(data)
+    export(run, "ctf", tmp_path / "out")
+    lines, _ = babeltrace2(tmp_path / "out")
+    found, report = numbers(tmp_path / "out")
+    assert (len(lines), report.damage.keys() - {"count", "text"}) == (len(found), set())
+    assert len(found) >= 80 - 4 * 512 / 25
 
 
 LOSING = """

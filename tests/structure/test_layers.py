@@ -30,7 +30,7 @@ CORE = (
 
 # Lowest first. A module may import layers below its own; a folder is one name.
 PACKAGE = (
-    {"_core", "cpus", "errors"},
+    {"_core", "closing", "cpus", "errors"},
     {"geometry", "groups"},
     {"buffers", "callbacks", "listener", "names", "stats", "wakeup", "zstd"},
     {"taken"},

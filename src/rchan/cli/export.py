@@ -16,6 +16,7 @@ _EPILOG = (
     + """
 examples:
   rchan export app -f ctf -o trace               for babeltrace2, Trace Compass
+  rchan export run1/ -f ctf -o trace             or if its recorder was killed
   rchan export run1/ -f perfetto -o run1.pftrace
   rchan export run1/app -f jsonl -o - | jq .
 

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from rchan import _core
 from rchan.channel import Channel
+from rchan.closing import Closing
 from rchan.errors import WrongType
 from rchan.events.clock import Clock
 from rchan.events.following import Following
@@ -28,7 +28,7 @@ _TABLE_BATCH: Final = 1 << 20
 _WITHOUT_LIMIT: Final = 1 << 40
 
 
-class EventReader:
+class EventReader(Closing):
     """Events in the order of time, over all CPUs and processes; made by `rchan.events.read`.
 
     Iterate over it for `EventRecord`s, or ask for Arrow `tables` or `batches`: each goes on where
@@ -141,17 +141,6 @@ class EventReader:
     def close(self) -> None:
         """Close files. A Reader or Tap that was given stays open: it is its maker's."""
         self._source.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def read(

@@ -114,7 +114,7 @@ class TraceDirectory(_Stored):
         super().__init__(*_metadata_of(path))
         self._files: list[StreamFile] = []
         try:
-            for stream, paths in enumerate(_stream_paths(path)):
+            for stream, paths in enumerate(stream_paths(path).values()):
                 files = [StreamFile(file, self.clock.uuid) for file in paths]
                 self._files += files
                 self._streams[stream] = _packets(files)
@@ -144,8 +144,8 @@ def _packets(files: list[StreamFile]) -> "Iterator[list[tuple[_Bytes, bool]]]":
         file.close()
 
 
-def _stream_paths(path: Path) -> list[list[Path]]:
-    """The files of each stream, the oldest first."""
+def stream_paths(path: Path) -> dict[str, list[Path]]:
+    """The streams of a trace directory by name, and the files of each, the oldest first."""
     streams: dict[str, list[tuple[int, Path]]] = {}
     for file in sorted(path.iterdir()):
         if file.name != tsdl.NAME and not file.name.startswith(".") and file.is_file():
@@ -153,7 +153,7 @@ def _stream_paths(path: Path) -> list[list[Path]]:
             later = _LATER.fullmatch(name)
             name, number = (later[1], int(later[2])) if later else (name, 0)
             streams.setdefault(name, []).append((number, file))
-    return [[file for _, file in sorted(files)] for files in streams.values()]
+    return {name: [file for _, file in sorted(files)] for name, files in streams.items()}
 
 
 def trace_directories(path: Path) -> list[Path]:

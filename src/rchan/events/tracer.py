@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from rchan._core import Event, Span, Spans
 from rchan.channel import Channel, create_for_events
 from rchan.channel import open as open_channel
+from rchan.closing import Closing
 from rchan.errors import (
     ChannelBusy,
     ChannelExists,
@@ -30,7 +30,7 @@ _SUBBUF_SIZE: Final = 262144
 _N_SUBBUFS: Final = 8
 
 
-class Tracer:
+class Tracer(Closing):
     """Writes typed events into a channel; creates it, or joins it if it is there.
 
         trace = rchan.Tracer("app")
@@ -194,17 +194,6 @@ class Tracer:
         """
         if self._own:
             self._channel.detach()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._channel.name is None:

@@ -5,11 +5,11 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
 from typing import Final, Self
 from weakref import WeakSet
 
 from rchan import _core
+from rchan.closing import Closing
 from rchan.errors import RchanError
 from rchan.mount.errors import MountFailed
 from rchan.mount.filesystem import Filesystem
@@ -23,7 +23,7 @@ DEFAULT_TIMEOUT: Final = 30
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-class Mount:
+class Mount(Closing):
     """Channels mounted at a directory. A context manager: unmounted at the end.
 
     `serve` answers until the unmount; `start` does that in a thread of its own. A client of the
@@ -174,14 +174,6 @@ class Mount:
 
     def __enter__(self) -> Self:
         return self.start() if self._thread is None else self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 _in_threads: WeakSet[Mount] = WeakSet()

@@ -138,6 +138,9 @@ class RecordedChannel:
         """Did the recorder end it in good order?"""
         return self.recording is not None and self.recording.state == "complete"
 
+    def __repr__(self) -> str:
+        return f"<rchan.tracefile.RecordedChannel {self.name!r} in {str(self.directory)!r}>"
+
     def _tell(self, problem: Problem) -> None:
         self.problems.append(problem)
 

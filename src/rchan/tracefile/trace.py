@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from rchan.closing import Closing
 from rchan.tracefile.errors import RecordingDamaged, RecordingNotFound
 from rchan.tracefile.manifest import OWN
 from rchan.tracefile.recorded import RecordedChannel, RecordedSubbuf, merged_by_time
 from rchan.tracefile.stream import Problem
 
 
-class Trace:
+class Trace(Closing):
     """Made by `open`: `for sub in trace` in the order of time. A context manager.
 
     Also of a recording that is unfinished, cut or damaged: what is whole is read, and `problems`
@@ -22,6 +22,9 @@ class Trace:
 
     def __init__(self, channels: list[RecordedChannel]) -> None:
         self.channels = channels
+
+    def __repr__(self) -> str:
+        return f"<rchan.tracefile.Trace of {[one.name for one in self.channels]}>"
 
     @property
     def problems(self) -> list[Problem]:
@@ -53,17 +56,6 @@ class Trace:
         """Close all files. A second call does nothing."""
         for channel in self.channels:
             channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open(directory: str | PathLike[str]) -> Trace:
