@@ -8,6 +8,7 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import leaks
@@ -44,6 +45,7 @@ def channels(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
     """The default directory of channels during the test."""
     with tempfile.TemporaryDirectory(prefix="rchan-test-", dir="/dev/shm") as path:
         monkeypatch.setenv("RCHAN_DIR", path)
+        forkserver._forkserver._stop()  # an earlier test's knows another directory, another stderr
         before = leaks.Before()
         yield Path(path)
         request.node.funcargs.clear()  # what fixtures gave it

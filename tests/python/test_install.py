@@ -53,13 +53,6 @@ def test_children_have_the_handler(channels, method):
         logger.removeHandler(handler)
         logger.setLevel(logging.NOTSET)
         handler.close()
-        stop_forkserver()
-
-
-def stop_forkserver():
-    from multiprocessing import forkserver  # noqa: PLC0415
-
-    forkserver._forkserver._stop()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -77,7 +70,6 @@ def test_children_have_all_that_is_installed(channels, method, capfd):
         assert exceptions["thread"]["thread"] == "dying"
         assert "python:warning" in names
         assert "ValueError: child 5" in capfd.readouterr().err
-        stop_forkserver()
 
 
 def test_warnings_go_on(installed):

@@ -88,7 +88,8 @@ class Run:
             "PATH": f"{beside}:{os.environ['PATH']}",
             "COLUMNS": "100",
         }
-        self.environment.pop("PYTHONPATH", None)
+        for name in ("PYTHONPATH", "PYTEST_ADDOPTS"):
+            self.environment.pop(name, None)
 
     def call(self, command: list[str], errors: int) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
