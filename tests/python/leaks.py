@@ -13,12 +13,12 @@ CORE_TYPES = tuple(kind for kind in vars(_core).values() if isinstance(kind, typ
 _PAIRS = ("pipe:", "socket:", "anon_inode:")
 
 
-def descriptors() -> dict[int, str]:
-    """Number and target of each open descriptor of this process."""
+def descriptors(pid: int | str = "self") -> dict[int, str]:
+    """Number and target of each open descriptor of a process; it may close some meanwhile."""
     found = {}
-    for fd in os.listdir("/proc/self/fd"):
+    for fd in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(OSError):
-            found[int(fd)] = os.readlink(f"/proc/self/fd/{fd}")
+            found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
     return found
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from leaks import descriptors
 
 from rchan.mount import NotMounted, unmount
 
@@ -30,9 +31,8 @@ class Mounted:
 
     def held(self) -> list[str]:
         """Files of channels that the server has open or mapped."""
-        process = Path("/proc", str(self.server.pid))
-        links = [os.readlink(fd) for fd in (process / "fd").iterdir() if fd.is_symlink()]
-        maps = (process / "maps").read_text().splitlines()
+        links = list(descriptors(self.server.pid).values())
+        maps = Path(f"/proc/{self.server.pid}/maps").read_text().splitlines()
         links += [line.split(maxsplit=5)[-1] for line in maps]
         return sorted(link for link in links if link.startswith(f"{self.root}/"))
 

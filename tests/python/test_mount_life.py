@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from forking import forked, kill
+from leaks import descriptors
 from mounts import detach, end, mounted, serve, why_not
 
 import rchan
@@ -222,8 +223,7 @@ def test_a_child_of_the_process_that_serves(point, channels):
     """It neither ends the mount nor keeps it alive: the connection is the parent's alone."""
 
     def devices(pid):
-        links = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()]
-        return sum(link == "/dev/fuse" for link in links)
+        return list(descriptors(pid).values()).count("/dev/fuse")
 
     with rchan.create("app", subbuf_size=64, n_buffers=1), Mount(point) as own:
         assert devices("self") == 1
