@@ -58,8 +58,8 @@ venv: $(INSTALLED) $(TOOLS)
 $(REQUIREMENTS)-%: pyproject.toml tools/requirements
 	@tools/interpreters >/dev/null
 	@mkdir -p build
-	@$(PYTHON) tools/requirements $(subst -, ,$*) >$@.new
-	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@new=$@.$$$$; $(PYTHON) tools/requirements $(subst -, ,$*) >$$new && \
+		if cmp -s $$new $@; then rm $$new; else mv $$new $@; fi
 
 $(BUILD_TOOLS): $(REQUIREMENTS)-build tools/make-venv
 	@echo "== $(VENV), with what it takes to build"
@@ -171,7 +171,8 @@ picture: $(INSTALLED) $(TOOLS)
 # ---- test ----
 
 .PHONY: test test-core test-python asan ubsan tsan
-test: test-core asan ubsan tsan asan-python-short test-python
+test: $(INSTALLED) $(TOOLS)
+	@$(PYTHON) tools/test-all $(WHEELS)/rchan-*.whl python tsan $(COMPILERS:%=test-core-%) asan-python-short asan ubsan
 
 # $(call core,build directory,CC,meson options): build the core without Python and run its tests.
 define core
@@ -238,7 +239,7 @@ ubsan-python: $(INSTALLED) $(TOOLS)
 	$(call sanitized,build/ubsan-python,undefined,,$(PYTHON_TESTS))
 
 test-python: $(INSTALLED) $(TOOLS)
-	tools/test-python $(WHEELS)/rchan-*.whl
+	@$(PYTHON) tools/test-all $(WHEELS)/rchan-*.whl python
 
 # The core on other machines: aarch64 under qemu, and with another C library. On Debian:
 # apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static musl-tools

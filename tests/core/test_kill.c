@@ -363,7 +363,7 @@ static struct rchan_channel *set_sleeper(struct log *log)
     pid_t sleeper = fork();
     if (!sleeper) {
         uint32_t epoch = rchan_sleeper_add(wake);
-        _exit(rchan_sleep(wake, epoch, INT64_C(20000000000)) ? 1 : 0);
+        _exit(rchan_sleep(wake, epoch, INT64_C(60000000000)) ? 1 : 0);
     }
     while (!rchan_wake_wanted(wake))
         sched_yield();

@@ -387,7 +387,7 @@ TEST(threads_ring_at_once_while_readers_come_and_go)
     for (int visit = 0; visit < VISITS; visit++) {
         struct rchan_bell bell = opened(reader);
         struct pollfd look = {.fd = bell.fd, .events = POLLIN};
-        CHECK_EQ(poll(&look, 1, 20000), 1);
+        CHECK_EQ(poll(&look, 1, 60000), 1);
         rchan_bell_close(&bell);
     }
     rchan_store(&rush.stop, 1);

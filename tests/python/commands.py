@@ -87,7 +87,7 @@ class Terminal:
 
 def wait_until(found: Callable[[], bool]) -> None:
     """Look again and again; the recorder is another process."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not found():
         assert time.monotonic() < deadline
         os.sched_yield()

@@ -8,14 +8,22 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import leaks
 import pytest
+from hypothesis import HealthCheck, settings
 from mounts import relay  # noqa: F401 - a fixture for all
 
 import rchan
 from rchan import cpus
+
+# The same examples at every run, however long the machine takes for one. Others, in search of
+# something new: pytest --hypothesis-profile=random
+settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", settings.get_profile("random"), derandomize=True, database=None)
+settings.load_profile("same")
 
 
 def pytest_configure() -> None:
@@ -27,11 +35,17 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: no collection need go through it, nor a look for leaks."""
+    leaks.freeze()
+
+
 @pytest.fixture(autouse=True)
 def channels(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Path]:
     """The default directory of channels during the test."""
     with tempfile.TemporaryDirectory(prefix="rchan-test-", dir="/dev/shm") as path:
         monkeypatch.setenv("RCHAN_DIR", path)
+        forkserver._forkserver._stop()  # an earlier test's knows another directory, another stderr
         before = leaks.Before()
         yield Path(path)
         request.node.funcargs.clear()  # what fixtures gave it

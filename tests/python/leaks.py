@@ -31,12 +31,14 @@ def held(path: str) -> list[str]:
 
 def slots(path: str) -> list[str]:
     """Locks that any process holds on files in that directory: slots that are taken, and others."""
-    inodes = {str(entry.inode()) for entry in os.scandir(path)}
+    device = os.stat(path).st_dev
+    at = f"{os.major(device):02x}:{os.minor(device):02x}"
+    files = {f"{at}:{entry.inode()}" for entry in os.scandir(path)}
     try:
         locks = Path("/proc/locks").read_text().splitlines()
     except OSError:
         return []
-    return [lock for lock in locks if lock.split()[5].rpartition(":")[2] in inodes]
+    return [lock for lock in locks if not files.isdisjoint(lock.split())]
 
 
 def children() -> list[str]:
@@ -80,7 +82,13 @@ class Before:
         return [f"process {pid}" for pid in children() if pid not in known]
 
 
+def freeze() -> None:
+    """Leave all that lives now out of later collections and counts."""
+    gc.collect()
+    gc.freeze()
+
+
 def core_objects() -> Counter[str]:
-    """Live objects of the core, by type."""
+    """Live objects of the core that were not frozen, by type."""
     gc.collect()
     return Counter(type(each).__name__ for each in gc.get_objects() if isinstance(each, CORE_TYPES))

@@ -38,7 +38,7 @@ class Mounted:
 
     def until_free(self, base: str) -> None:
         """The kernel tells of a close a moment later; that must come, and not be forgotten."""
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while any(f"/{base}" in name for name in self.held()):
             assert time.monotonic() < until, self.held()
             os.sched_yield()
@@ -72,7 +72,7 @@ def end(server: subprocess.Popen, point: str | Path) -> None:
     with server:
         server.send_signal(signal.SIGTERM)
         try:
-            server.wait(10)
+            server.wait(60)
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()

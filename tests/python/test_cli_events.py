@@ -127,7 +127,7 @@ def test_follow_shows_events_at_once(filled):
             assert json.loads(process.stdout.readline())["event"] == "last"
             process.send_signal(signal.SIGINT)
             assert process.stdout.read() == ""
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
     assert filled.channel.stats().total.readable.records == 17  # nothing was consumed

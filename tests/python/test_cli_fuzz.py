@@ -64,9 +64,7 @@ def statuses() -> set[int]:
 @given(st.sampled_from(NAMES), st.lists(WORDS, max_size=4))
 @settings(
     max_examples=80,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_odd_arguments(statuses: set[int], name: str, words: list[str]) -> None:
     with rchan.create("app", subbuf_size=4096, n_subbufs=2, n_buffers=1, exist_ok=True) as app:
@@ -86,9 +84,7 @@ def test_odd_arguments(statuses: set[int], name: str, words: list[str]) -> None:
 @given(st.lists(st.one_of(st.sampled_from([*COMMANDS]), WORDS), max_size=4))
 @settings(
     max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_completion_never_fails(words: list[str]) -> None:
     for candidate, _ in candidates(words or [""]):

@@ -98,7 +98,7 @@ class TestSignals:
         assert process.stderr is not None
         assert "recording app" in process.stderr.readline()
         process.send_signal(number)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         assert "lost 0" in process.stderr.read()
         process.stderr.close()
         assert process.stdout is not None
@@ -113,7 +113,7 @@ class TestSignals:
         assert read_line(process) == "reached"
         process.send_signal(number)
         stored = int(read_line(process))
-        assert process.wait(30) == 7, "the command's own status"
+        assert process.wait(60) == 7, "the command's own status"
         assert process.stdout is not None
         process.stdout.close()
         assert stored >= 20_000
@@ -129,7 +129,7 @@ class TestSignals:
         process.send_signal(signal.SIGINT)
         assert read_line(process) == "interrupted"
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == exits.INTERRUPTED
+        assert process.wait(60) == exits.INTERRUPTED
         process.communicate()
         assert load(tmp_path / "app").state == "complete"
         assert recorded(tmp_path) == sequence(1)

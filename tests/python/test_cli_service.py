@@ -55,7 +55,7 @@ class TestDaemon:
     def test_systemd_is_told(self, app: rchan.Channel, tmp_path: Path) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(str(tmp_path / "notify"))
-            manager.settimeout(30)
+            manager.settimeout(60)
             told = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100"}
             process = start("record", "--quiet", "-o", tmp_path / "run", "app", env=told)
             assert manager.recv(999) == b"READY=1"

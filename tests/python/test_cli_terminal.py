@@ -102,11 +102,11 @@ def test_ctrl_c_ends_what_is_typed_into_a_channel(lossy: rchan.Channel) -> None:
         os.execv(RCHAN[0], [*RCHAN, "write", "app"])
     os.write(terminal, b"typed\n")
     with rchan.RelayFile(lossy.buffers[0]) as file:
-        assert select.select([file], [], [], 30)[0]
+        assert select.select([file], [], [], 60)[0]
     os.write(terminal, b"not this line\x03")
     shown = b""
     while b"wrote" not in shown:
-        assert select.select([terminal], [], [], 30)[0], shown
+        assert select.select([terminal], [], [], 60)[0], shown
         shown += os.read(terminal, 4096)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
     os.close(terminal)

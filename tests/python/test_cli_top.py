@@ -217,7 +217,7 @@ class TestView:
 
         def slow() -> list[Look]:
             looking.set()
-            assert left.wait(30)
+            assert left.wait(60)
             return looks(None)
 
         async def run() -> None:
@@ -225,7 +225,7 @@ class TestView:
             async with top.run_test(size=(80, 24)):
                 top._look = slow
                 look = asyncio.create_task(top.look_again())
-                await asyncio.to_thread(looking.wait, 30)
+                await asyncio.to_thread(looking.wait, 60)
             left.set()
             await look
             top.on_data_table_row_highlighted()
@@ -272,7 +272,7 @@ class TestCommand:
         signal.signal(signal.SIGHUP, before)
         os.close(theirs)
         screen = b""
-        while b"4 KiB" not in screen:
+        while not (b"4 KiB" in screen and b"app" in screen):
             screen += os.read(ours, 65536)
         return ours, process, screen
 

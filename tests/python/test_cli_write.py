@@ -41,7 +41,7 @@ class TestFraming:
         st.integers(1, 30),
         st.lists(st.integers(1, 9), min_size=1),
     )
-    @settings(max_examples=60, deadline=None, derandomize=True)
+    @settings(max_examples=60)
     def test_lines_lose_no_byte(self, parts: list[bytes], limit: int, cuts: list[int]) -> None:
         stream = b"\n".join(parts)
         framing, records, at, turn = Lines(limit), [], 0, 0
@@ -57,7 +57,7 @@ class TestFraming:
             assert framing.cut == sum(len(line) > limit for line in whole)
 
     @given(st.binary(max_size=200), st.integers(1, 30), st.integers(1, 50))
-    @settings(max_examples=40, deadline=None, derandomize=True)
+    @settings(max_examples=40)
     def test_blocks(self, stream: bytes, size: int, step: int) -> None:
         framing = Blocks(size)
         records = [
@@ -72,7 +72,7 @@ class TestFraming:
         st.booleans(),
         st.integers(1, 40),
     )
-    @settings(max_examples=60, deadline=None, derandomize=True)
+    @settings(max_examples=60)
     def test_prefixed(self, kind: str, records: list[bytes], keep: bool, step: int) -> None:
         width, order = PREFIXES[kind]
         framed = [len(record).to_bytes(width, order) + record for record in records]

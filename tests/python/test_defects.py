@@ -170,7 +170,7 @@ def test_d10_a_sleeping_thread_wakes_at_close(small):
     sleeper = threading.Thread(target=lambda: masks.append(file.poll(None)))
     sleeper.start()
     small.close()
-    sleeper.join(30)
+    sleeper.join(60)
     assert masks == [select.POLLERR]
 
 

@@ -276,7 +276,7 @@ def test_a_forked_child_is_itself(trace):
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_cut_strings_are_marked(tmp_path_factory, given):
     with rchan.Tracer("app", tmp_path_factory.mktemp("cut"), n_buffers=1) as trace:
         trace.event("event", x=rchan.string(20))(given)
@@ -374,7 +374,7 @@ def any_fields(kinds):
 
 
 @given(st.lists(SCALARS, max_size=6).flatmap(any_fields))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_values(tmp_path_factory, given):
     kinds, stored = given
     with rchan.Tracer("app", tmp_path_factory.mktemp("any"), n_buffers=1) as trace:

@@ -166,7 +166,8 @@ def test_a_directory_of_anything(pristine, tmp_path):
 
 MUTATION = st.tuples(st.integers(0, SIZE * 10 - 1), st.integers(0, 255))
 QUICK = settings(
-    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import rchan
 
-WATCHDOG = 30  # seconds; a wake-up that was lost ends the test with a failure
+WATCHDOG = 60  # seconds; a wake-up that was lost ends the test with a failure
 
 
 @pytest.fixture

@@ -48,13 +48,13 @@ def test_the_stored_corpus(name: str, let_go: None) -> None:
 
 
 @given(data=st.binary(max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_metadata(data: bytes) -> None:
     fuzz_metadata.play(data)
 
 
 @given(data=st.binary(max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_streams(data: bytes) -> None:
     fuzz_events.play(data)
 
@@ -67,7 +67,7 @@ def test_the_streams_that_are_changed_are_right() -> None:
 
 def test_any_requests(let_go: None) -> None:
     @given(data=st.binary(max_size=60))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def play(data: bytes) -> None:
         fuzz_mount.play(data)
 

@@ -38,7 +38,7 @@ def test_the_stored_corpus() -> None:
             raise
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=60))
 @example(b"")
 @example(b"\1\0\xff" + b"[" * 255)

@@ -19,7 +19,8 @@ import rchan.relay
 from rchan import names
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become other users")
-TEAM, OTHER_TEAM = 54400, 54401
+TEAM = 10_000_000 + os.getpid()  # it has a directory of its own beside those of others
+OTHER_TEAM = 2 * TEAM
 ALICE, BOB, EVE = 54321, 54322, 54323
 
 
@@ -103,7 +104,7 @@ def test_each_wakes_the_other(place: Path) -> None:
             waiting.register(file, select.POLLIN)
             assert waiting.poll(0) == []
             os.write(go, b"x")
-            assert waiting.poll(20_000), "nobody rang"
+            assert waiting.poll(60_000), "nobody rang"
             assert file.read() == b"bob|"
 
     pid = os.fork()
@@ -179,7 +180,7 @@ def test_what_is_not_shared_with_the_group_alone_is_refused(place: Path) -> None
     for mode, group in ((0o664, TEAM), (0o640, TEAM), (0o666, TEAM), (0o660, OTHER_TEAM)):
         os.chown(place / "app.chan", -1, group)
         (place / "app.chan").chmod(mode)
-        with pytest.raises(rchan.NotPermitted, match="not shared with group 54400 alone"):
+        with pytest.raises(rchan.NotPermitted, match=f"not shared with group {TEAM} alone"):
             rchan.open("app", group=TEAM)
     os.chown(place / "app.chan", -1, TEAM)
     (place / "app.chan").chmod(0o660)
@@ -199,7 +200,7 @@ def test_what_is_not_shared_with_the_group_alone_is_refused(place: Path) -> None
         lambda: rchan.open("app", group=TEAM),
         lambda: rchan.Channel._attach(str(place), "app", None, TEAM),
     ):
-        with pytest.raises(rchan.NotPermitted, match="group 54401"):
+        with pytest.raises(rchan.NotPermitted, match=f"group {OTHER_TEAM}"):
             attempt()
 
 

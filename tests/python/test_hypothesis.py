@@ -222,7 +222,5 @@ class Machine(RuleBasedStateMachine):
             self.channel.detach()
 
 
-Machine.TestCase.settings = settings(
-    max_examples=120, stateful_step_count=40, deadline=None, derandomize=True, database=None
-)
+Machine.TestCase.settings = settings(max_examples=120, stateful_step_count=40)
 TestMachine = Machine.TestCase

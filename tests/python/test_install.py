@@ -53,13 +53,6 @@ def test_children_have_the_handler(channels, method):
         logger.removeHandler(handler)
         logger.setLevel(logging.NOTSET)
         handler.close()
-        stop_forkserver()
-
-
-def stop_forkserver():
-    from multiprocessing import forkserver  # noqa: PLC0415
-
-    forkserver._forkserver._stop()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -77,7 +70,6 @@ def test_children_have_all_that_is_installed(channels, method, capfd):
         assert exceptions["thread"]["thread"] == "dying"
         assert "python:warning" in names
         assert "ValueError: child 5" in capfd.readouterr().err
-        stop_forkserver()
 
 
 def test_warnings_go_on(installed):
@@ -105,8 +97,8 @@ def test_gc_pauses(channels):
     with rchan.install("app", exceptions=False, warnings=False) as installed:
         gc.collect()
         found = of(installed, "python:gc")
-        assert found[-1]["generation"] == 2
-        assert 0 <= found[-1]["seconds"] < 60
+        full = [pause["seconds"] for pause in found if pause["generation"] == 2]
+        assert full and min(full) >= 0
     before = installed.tracer.closed
     gc.collect()
     assert before

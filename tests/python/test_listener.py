@@ -9,7 +9,7 @@ import pytest
 
 import rchan
 
-WATCHDOG = 30  # seconds
+WATCHDOG = 60  # seconds
 
 
 @pytest.fixture

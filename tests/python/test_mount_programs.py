@@ -39,7 +39,7 @@ int main(int argc, char **argv)
     puts("waiting");
     fflush(stdout);
     for (;;) {
-        if (poll(&waiting, 1, 20000) != 1)
+        if (poll(&waiting, 1, 60000) != 1)
             return 3;
         for (ssize_t got; (got = read(fd, bytes, sizeof bytes)) > 0; at += got)
             same &= memcmp(map + at, bytes, got) == 0;
@@ -68,7 +68,7 @@ def path(relay, full):
 
 def run(*command, **how):
     how.setdefault("env", without_preload())
-    done = subprocess.run(command, capture_output=True, timeout=30, check=False, **how)
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False, **how)
     assert (done.returncode, done.stderr) == (0, b""), done
     return done.stdout
 
@@ -158,7 +158,7 @@ def test_python_with_mmap_select_and_shutil(relay, full, path, tmp_path):
     program = (
         "import mmap, select, shutil, sys\n"
         "file = open(sys.argv[1], 'rb')\n"
-        "ready, _, _ = select.select([file], [], [], 10)\n"
+        "ready, _, _ = select.select([file], [], [], 60)\n"
         "view = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)\n"
         "print(len(ready), view[:6], len(view))\n"
         "shutil.copyfile(sys.argv[1], sys.argv[2])\n"

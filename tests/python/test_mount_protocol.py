@@ -265,7 +265,7 @@ def test_messages_that_are_none(kernel):
         st.sampled_from([b"app0\0", b"app.ctl\0", b"..\0", b"\xff\0", b"a/b\0", b"flush\n"]),
     ),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_request_breaks_the_server(op, node, body):
     root = rchan.names.root()
     kernel = Kernel(root)

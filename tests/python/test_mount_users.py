@@ -120,7 +120,7 @@ with rchan.create("app", subbuf_size=4096, n_buffers=1) as channel:
     print(sorted(os.listdir(point)))
     fd = os.open(point + "/app0", os.O_RDONLY)
     channel.write(b"data"); channel.flush()
-    print(select.select([fd], [], [], 10)[0] == [fd], os.read(fd, 99))
+    print(select.select([fd], [], [], 60)[0] == [fd], os.read(fd, 99))
     try:
         mmap.mmap(fd, channel.alloc_size, prot=mmap.PROT_READ)
     except OSError as error:
@@ -141,7 +141,7 @@ def test_without_root(others):
     """By fusermount3: everything but mmap, for which the backing file's path is told."""
     python, home = others
     command = [*python, "-c", PROGRAM, str(home / "root"), str(home / "point")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if "/dev/fuse" in done.stderr and "ermission" in done.stderr:
         pytest.skip(f"fusermount3 cannot mount here: {done.stderr.splitlines()[-1]}")
     assert done.stderr == ""

@@ -94,7 +94,7 @@ def test_an_inherited_handle_keeps_it_from_being_orphaned(four_cpus):
         if not child:
             here.close()
             there.send(None)
-            there.poll(30)
+            there.poll(60)
             os._exit(0)
         here.recv()
         assert not channel.orphaned

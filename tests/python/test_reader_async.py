@@ -10,7 +10,7 @@ from subbufs import fill
 
 import rchan
 
-WATCHDOG = 30  # seconds
+WATCHDOG = 60  # seconds
 
 
 @pytest.fixture
@@ -21,6 +21,22 @@ def channel(four_cpus):
 
 async def read(reader):
     return [int(bytes(sub)) async for sub in reader]
+
+
+async def first(count, reader):
+    """So many, and no wait for more."""
+    found = []
+    async for sub in reader:
+        found.append(int(bytes(sub)))
+        if len(found) == count:
+            sub.release()
+            return found
+    return found
+
+
+async def asleep(reader):
+    while reader._listener._place is None or reader._listener._place.waiter is None:
+        await asyncio.sleep(0)
 
 
 def test_it_reads_to_the_end(channel):
@@ -101,12 +117,12 @@ def test_a_rung_bell_wakes_it_at_once(channel, monkeypatch):
 
 
 def test_a_reader_in_several_event_loops(channel):
-    reader = channel.reader(timeout=0.01)
+    reader = channel.reader()
     for number in range(3):
 
         async def one(number=number):
-            reading = asyncio.create_task(read(reader))
-            await asyncio.sleep(0.002)
+            reading = asyncio.create_task(first(1, reader))
+            await asleep(reader)
             fill(channel, [number])
             channel.flush()
             return await reading
@@ -128,27 +144,26 @@ def test_a_buffer_only_channel_is_read_without_a_bell(four_cpus):
 
 
 def test_a_forked_child_makes_a_bell_of_its_own(channel):
-    reader = channel.reader(timeout=0.01)
-    assert asyncio.run(read(reader)) == []
+    reader = channel.reader()
 
-    async def main():
-        reading = asyncio.create_task(read(reader))
-        await asyncio.sleep(0.002)
-        fill(channel, range(2))
+    async def main(numbers):
+        reading = asyncio.create_task(first(len(numbers), reader))
+        await asleep(reader)
+        fill(channel, numbers)
         channel.flush()
         return await reading
 
+    assert asyncio.run(main([3])) == [3]
     child = os.fork()
     if not child:
         code = 1
         try:
-            code = 0 if asyncio.run(main()) == [0, 1] else 2
+            code = 0 if asyncio.run(main([0, 1])) == [0, 1] else 2
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    fill(channel, [5])
-    channel.flush()
-    assert asyncio.run(read(reader)) == [5]
+    assert asyncio.run(main([5])) == [5]
+    reader.close()
 
 
 def test_a_closed_channel(channel):

@@ -73,7 +73,9 @@ def test_flush_interval_makes_no_empty_subbufs(flight):
     produced = flight.buffers[0].subbufs_produced
     assert flight.reader(flight.buffers, flush_interval=0.001, timeout=0).take() is not None
     reader = flight.reader(flush_interval=0.004, timeout=0.05)
-    list(reader)
+    while (sub := reader.take(None)).seq < produced:
+        reader.give_back(sub)
+    reader.give_back(sub)
     assert flight.buffers[0].subbufs_produced == produced + 1, "the one with a record in it"
     list(reader)
     assert flight.buffers[0].subbufs_produced == produced + 1
@@ -89,7 +91,7 @@ def test_flush_interval_spares_a_buffer_with_something_to_read(one):
         assert reader.take() is None
     assert one.buffers[0].subbufs_produced == 1, "in the hand it is not read yet"
     reader.give_back(first)
-    assert int(bytes(reader.take(timeout=5))) == 2
+    assert int(bytes(reader.take(timeout=60))) == 2
 
 
 def test_flush_interval_leaves_a_full_buffer_alone(one):
@@ -127,7 +129,7 @@ def test_a_flush_that_fills_the_buffer_tells_buf_full(four_cpus):
     with rchan.create("f", subbuf_size=32, n_subbufs=1, n_buffers=1, callbacks=Full()) as channel:
         for _ in range(2):
             channel.write(b"slow")
-            sub = channel.reader(flush_interval=1e-6).take(timeout=5)
+            sub = channel.reader(flush_interval=1e-6).take(timeout=60)
             assert told == [(0, b"slow")]
             assert not channel.write(b"refused")
             assert told == [(0, b"slow")], "once"
@@ -175,8 +177,9 @@ def test_until_orphaned(one):
         reader = one.reader(until_orphaned=True, timeout=0.02)
         assert numbers_of(reader) == [1]
         assert reader.ended_by == "timeout"
-    assert numbers_of(reader) == [2]
-    assert reader.ended_by == "orphaned"
+    rest = one.reader(until_orphaned=True)
+    assert numbers_of(rest) == [2]
+    assert rest.ended_by == "orphaned"
 
 
 def test_reading_leaves_nothing_open(one, open_files):

@@ -236,7 +236,7 @@ class TestEnd:
         thread.start()
         assert app.write(b"x\n", cpu=0)
         end(app)
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()
         other.close()
         assert lines_of(tmp_path) == {b"x": 1}

@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,14 @@ def recorded(directory: Path) -> list[list[int]]:
         damage = [problem for problem in trace.problems if problem.severity == "damage"]
     assert damage == []
     return found
+
+
+def damage(directory: Path) -> list[tracefile.Problem]:
+    """What `rchan verify` would find of a recording that nobody has gone on with."""
+    with suppress(tracefile.RecordingNotFound):
+        (report,) = tracefile.verify(directory)
+        return [problem for problem in report.problems if problem.severity == "damage"]
+    return []
 
 
 def raw(directory: Path) -> list[bytes]:
@@ -83,6 +92,7 @@ def test_killed_at_every_system_call(app: rchan.Channel, output: Path, way: str)
         directory = output / str(stop)
         fill(app, 0, RECORDS)
         killed = killed_at(stop, recorder(directory, options))
+        assert damage(directory) == [], f"killed at stop {stop}"
         fill(app, RECORDS, 2)
         again = Options(files=options.files, rotation=options.rotation, append=True)
         done = record_one(app, directory, stop=at_once, options=again)
@@ -107,6 +117,7 @@ def test_a_ring_of_files_killed(app: rchan.Channel, output: Path) -> None:
         directory = output / str(stop)
         fill(app, 0, RECORDS)
         killed = killed_at(stop, recorder(directory, options))
+        assert damage(directory) == [], f"killed at stop {stop}"
         fill(app, RECORDS, 2)
         again = Options(rotation=options.rotation, append=True)
         done = record_one(app, directory, stop=at_once, options=again)

@@ -87,7 +87,7 @@ class TestManyChannels:
                 while channel.stats().total.readable.records:
                     os.sched_yield()
             seen.set()
-            thread.join(30)
+            thread.join(60)
         assert lines_of(tmp_path) == {b"x": 3}
 
     def test_watched_ones_that_appear_later(
@@ -276,7 +276,7 @@ class TestEnding:
     def test_flush_every(self, app: rchan.Channel, tmp_path: Path) -> None:
         """A record in an unfinished sub-buffer is on disk after a while, without any end."""
         assert app.write(b"slow\n", cpu=1)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
 
         def stop() -> bool:
             return bool(lines_of(tmp_path)) or time.monotonic() > deadline

@@ -171,7 +171,7 @@ def test_recordings_are_ours_alone(channels: Path, tmp_path: Path) -> None:
             channel.write(b"secret")
             channel.finalize()
             command = [sys.executable, "-m", "rchan.cli", "record", "-o", str(tmp_path / "out")]
-            subprocess.run([*command, "--quiet", "app"], check=True, timeout=30)
+            subprocess.run([*command, "--quiet", "app"], check=True, timeout=60)
     finally:
         os.umask(before)
     folder = tmp_path / "out"

@@ -3,7 +3,6 @@
 import multiprocessing
 import pickle
 import sys
-from multiprocessing import forkserver
 
 import clients_worker
 import pytest
@@ -126,7 +125,6 @@ def test_children_have_the_processor(channels, unconfigured, capfd, method, show
     wanted = {"nothing": "", "json": '{"number": 5, "event": "in a child"}\n'}
     assert out == wanted.get(shown, "shown\n" if method == "fork" else "")
     assert err == ""
-    forkserver._forkserver._stop()
 
 
 def test_a_child_that_configures_structlog_itself(channels, unconfigured):

@@ -28,7 +28,7 @@ ASKING = 8
 
 def ask(address, number):
     """The answer, or None: the worker that had it is dead."""
-    connection = http.client.HTTPConnection(*address, timeout=30)
+    connection = http.client.HTTPConnection(*address, timeout=60)
     try:
         connection.request("GET", f"/work/{number}")
         answer = connection.getresponse()
@@ -45,6 +45,7 @@ def serve(directory, *options):
     listener.bind(("127.0.0.1", 0))
     listener.listen(128)
     gunicorn = ("-m", "gunicorn", "--workers", str(WORKERS), "--access-logfile", "-")
+    gunicorn += ("--timeout", "300")  # not to take a worker that the machine keeps waiting for dead
     bound = ("--bind", f"fd://{listener.fileno()}", "web_application:app")
     process = subprocess.Popen(
         [

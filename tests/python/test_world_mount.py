@@ -84,7 +84,7 @@ def test_a_hung_server_hangs_no_client_for_ever():
         assert time.monotonic() - began < TIMEOUT + 3 * KERNELS_LOOK
         assert errno_of(lambda: os.stat(file)) == errno.ENOTCONN
         relay.server.send_signal(signal.SIGCONT)
-        assert relay.server.wait(10) == 0, "awake again, it sees that it is over"
+        assert relay.server.wait(60) == 0, "awake again, it sees that it is over"
         os.close(fd)
         again = serve(relay.point, relay.root, "--foreground")
         try:
@@ -117,7 +117,7 @@ def use(point, name, channel):
     poller.poll(0)
     channel.write(b"x" * 40)
     channel.flush()
-    assert poller.poll(10_000)
+    assert poller.poll(60_000)
     assert os.read(fd, 99) == b"x" * 40
     os.close(fd)
     (point / f"{name}.stat").read_bytes()
@@ -125,7 +125,7 @@ def use(point, name, channel):
 
 def settled(mount, handles, nodes):
     """What the kernel tells of closed files and forgotten names comes a moment later."""
-    session, until = mount._session, time.monotonic() + 10
+    session, until = mount._session, time.monotonic() + 60
     while len(session._handles) > handles or len(session._nodes) > nodes:
         assert time.monotonic() < until, (len(session._handles), len(session._nodes))
         time.sleep(0.001)
@@ -183,7 +183,7 @@ def test_all_who_wait_are_told():
                 poller.register(fd, select.EPOLLIN | (select.EPOLLET if number % 2 else 0))
                 assert poller.poll(0) == []
                 os.write(say, b"r")
-                os._exit(0 if poller.poll(20) == [(fd, select.EPOLLIN)] else 1)
+                os._exit(0 if poller.poll(60) == [(fd, select.EPOLLIN)] else 1)
             pids.append(pid)
         for _ in pids:
             assert os.read(ready, 1) == b"r"
@@ -253,7 +253,7 @@ def test_it_unmounts_while_all_are_busy(tmp_path, channels):
             os.sched_yield()
         mount.close()
         for thread in threads[:3]:
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
         stop.set()
         threads[3].join()

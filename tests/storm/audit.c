@@ -7,7 +7,7 @@
 #include "buffer.h"
 #include "clock.h"
 
-enum { PATIENCE_MS = 10000 };
+enum { PATIENCE_MS = 60000 };
 
 struct tally {
     uint64_t fates[FATES];

@@ -38,7 +38,7 @@ CREWS = {
     "records": ["write", "write", "write", "reserve", "threads", "threads", "tap", "snapshot"],
     "events": [*["emit"] * 4, *["emit in threads"] * 2, "tap events", "snapshot events"],
 }
-PATIENCE = 30.0  # seconds that nobody may wait
+PATIENCE = 60.0  # seconds that nobody may wait
 ROUND = 3.0
 LIVES = WRITERS - 4  # two writers a life at most
 PR_SET_PDEATHSIG = 1

@@ -22,7 +22,7 @@
 #include "audit.h"
 #include "clock.h"
 
-enum { PATIENCE_MS = 10000, CREW = 13 };
+enum { PATIENCE_MS = 60000, CREW = 13 };
 
 static const enum role crew[CREW] = {
     WRITER, WRITER,      RESERVER, RESERVER,    FORKING_WRITER, WRITER,         READER,

@@ -18,7 +18,7 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *(p for p in (ROOT / "docs").rglob("*.md") if p.parent.name != "cli")]
 )
 BLOCK = re.compile(r"^(?P<before>[^\n]*)\n+```(?P<kind>[\w-]+)\n(?P<text>.*?)^```$", re.M | re.S)
-LONGEST = 30  # seconds that one block may take; a hang, not a bar
+LONGEST = 60  # seconds that one block may take; a hang, not a bar
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ class Run:
             "PATH": f"{beside}:{os.environ['PATH']}",
             "COLUMNS": "100",
         }
-        self.environment.pop("PYTHONPATH", None)
+        for name in ("PYTHONPATH", "PYTEST_ADDOPTS"):
+            self.environment.pop(name, None)
 
     def call(self, command: list[str], errors: int) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

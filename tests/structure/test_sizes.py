@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ PYTHON_FILES = python_files()
 ALL_FILES = C_FILES + PYTHON_FILES
 
 
+@cache
 def functions_of(path: Path) -> list[tuple[str, int, int]]:
     """Name, first line and length of every function of the file."""
     if path in C_FILES:

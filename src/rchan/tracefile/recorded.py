@@ -8,7 +8,7 @@ from typing import Final
 from rchan.stats import Count
 from rchan.taken import Lost
 from rchan.tracefile.errors import RecordingDamaged, RecordingNotFound
-from rchan.tracefile.index import Entry
+from rchan.tracefile.index import HEADER_SIZE, Entry
 from rchan.tracefile.manifest import MANIFEST, OWN, Recording, load
 from rchan.tracefile.stream import Problem, RecordedStream
 
@@ -155,7 +155,24 @@ class RecordedChannel:
             pass
         if self.recording is not None:
             names |= {file.file for file in self.recording.files if _is_plain(file.file)}
-        return sorted(place for name in names if (place := _place_of(name)) is not None)
+        places = sorted(place for name in names if (place := _place_of(name)) is not None)
+        return [place for place in places if not self._comes_or_goes(*place)]
+
+    def _comes_or_goes(self, buffer: int, chunk: int, name: str) -> bool:
+        """Is its recorder, or was it when it was killed, about to make or to remove its files?
+
+        Nothing was in that stream yet, or the manifest has let it go: nothing is damaged.
+        """
+        recording = self.recording
+        if recording is None or recording.state == "complete":
+            return False
+        known = {file.chunk: file for file in recording.files if file.buffer == buffer}
+        if chunk < min(known, default=0):
+            return True
+        if chunk in known and known[chunk].subbufs:
+            return False
+        index = _size(self.directory / OWN / f"{name}.index")
+        return index is not None and index < HEADER_SIZE and not _size(self.directory / name)
 
     def _compare(self) -> None:
         """What the manifest promises against what is there."""
@@ -248,6 +265,14 @@ def _more(before: Count, now: Count) -> Count:
 def _is_plain(name: str) -> bool:
     """A name in the directory itself: a manifest may say anything."""
     return bool(name) and "/" not in name and "\0" not in name and not name.startswith(".")
+
+
+def _size(path: Path) -> int | None:
+    """Of a file; None: there is none."""
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return None
 
 
 def _place_of(name: str) -> tuple[int, int, str] | None:
