@@ -24,6 +24,7 @@ help:
 	@echo "make mutations   weaken each memory order in turn, into docs/explanation/memory-model.md (minutes)"
 	@echo "make test-aarch64 test-musl   the core on aarch64 (under qemu), and with musl"
 	@echo "make test-aarch64-python   the wheel for aarch64 and the Python tests, with Debian's Python under qemu"
+	@echo "make test-systemd   the service of examples under a booted systemd (root)"
 	@echo "make asan-python ubsan-python   the Python tests with an extension built under a sanitizer"
 	@echo "make lint      ruff, mypy, stubtest, clang-format, -Werror builds, docs"
 	@echo "make format    ruff format and clang-format, in place"
@@ -271,6 +272,14 @@ test-aarch64-python: $(AARCH64_WHEEL) $(REQUIREMENTS)-test
 	@tools/cross/aarch64-system build/aarch64-system $(REQUIREMENTS)-test $(dir $(AARCH64_WHEEL))rchan-*.whl
 	tools/cross/aarch64-run build/aarch64-system env PYTHONPATH=/opt/tests \
 		/opt/venv/bin/python -m pytest -q -p no:cacheprovider $(AARCH64_TESTS)
+
+# examples/rchan-record.service under a systemd of its own, that of Debian, in build/systemd-system. Besides:
+# apt-get install mmdebstrap; root, and a mounted cgroup2.
+.PHONY: test-systemd
+test-systemd: $(INSTALLED)
+	@tools/cross/needed mmdebstrap unshare
+	@tools/systemd/system build/systemd-system $(WHEELS)/rchan-*.whl
+	tools/systemd/boot build/systemd-system
 
 # ---- prove ----
 
