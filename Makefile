@@ -24,6 +24,8 @@ help:
 	@echo "make mutations   weaken each memory order in turn, into docs/explanation/memory-model.md (minutes)"
 	@echo "make test-aarch64 test-musl   the core on aarch64 (under qemu), and with musl"
 	@echo "make test-aarch64-python   the wheel for aarch64 and the Python tests, with Debian's Python under qemu"
+	@echo "make test-musl-python   the wheel for musl and the Python tests, with a CPython built with musl"
+	@echo "make test-systemd   the service of examples under a booted systemd (root)"
 	@echo "make asan-python ubsan-python   the Python tests with an extension built under a sanitizer"
 	@echo "make lint      ruff, mypy, stubtest, clang-format, -Werror builds, docs"
 	@echo "make format    ruff format and clang-format, in place"
@@ -258,12 +260,12 @@ test-musl: $(BUILD_TOOLS)
 # apt-get install mmdebstrap; Linux 6.7. AARCH64_TESTS: these, with pytest's options.
 AARCH64_TESTS ?= $(addprefix tests/python/test_,binding.py channel.py cli_read.py cli_write.py events.py processes.py \
 	reader.py recorder.py snapshot.py stats.py tap.py)
-AARCH64_TAG := manylinux_2_17_aarch64
-AARCH64_WHEEL := build/$(AARCH64_TAG)/.wheel
+AARCH64_WHEEL := build/manylinux_2_17_aarch64/.wheel
+MUSL_WHEEL := build/musllinux_1_2_x86_64/.wheel
 
-$(AARCH64_WHEEL): $(WHEEL_TOOLS) $(SOURCES) tools/make-wheels tools/cross/$(AARCH64_TAG).ini
+$(AARCH64_WHEEL) $(MUSL_WHEEL): build/%/.wheel: $(WHEEL_TOOLS) $(SOURCES) tools/make-wheels tools/cross/%.ini
 	@rm -rf $(@D)
-	@tools/make-wheels . $(@D) $(AARCH64_TAG)
+	@tools/make-wheels . $(@D) $*
 	@touch $@
 
 .PHONY: test-aarch64-python
@@ -272,6 +274,25 @@ test-aarch64-python: $(AARCH64_WHEEL) $(REQUIREMENTS)-test
 	@tools/cross/aarch64-system build/aarch64-system $(REQUIREMENTS)-test $(dir $(AARCH64_WHEEL))rchan-*.whl
 	tools/cross/aarch64-run build/aarch64-system env PYTHONPATH=/opt/tests \
 		/opt/venv/bin/python -m pytest -q -p no:cacheprovider $(AARCH64_TESTS)
+
+# The wheel for x86-64 and musl under a CPython that is built with musl-gcc, in build/musl-python. Besides:
+# apt-get install dpkg-dev; the sources are Debian's. Without numpy and pyarrow, whose wheels want a newer musl.
+MUSL_TESTS ?= $(addprefix tests/python/test_,binding.py channel.py cli_read.py cli_record.py cli_write.py events.py \
+	events_ctf.py processes.py reader.py recorder.py snapshot.py stats.py tap.py)
+
+.PHONY: test-musl-python
+test-musl-python: $(MUSL_WHEEL) $(REQUIREMENTS)-test
+	@tools/cross/needed musl-gcc dpkg-source
+	@tools/cross/musl-python build/musl-python $(REQUIREMENTS)-test $(dir $(MUSL_WHEEL))rchan-*.whl
+	PYTHONPATH=build/musl-python/tests build/musl-python/venv/bin/python -m pytest -q -p no:cacheprovider $(MUSL_TESTS)
+
+# examples/rchan-record.service under a systemd of its own, that of Debian, in build/systemd-system. Besides:
+# apt-get install mmdebstrap; root, and a mounted cgroup2.
+.PHONY: test-systemd
+test-systemd: $(INSTALLED)
+	@tools/cross/needed mmdebstrap unshare
+	@tools/systemd/system build/systemd-system $(WHEELS)/rchan-*.whl
+	tools/systemd/boot build/systemd-system
 
 # ---- prove ----
 

@@ -1,10 +1,13 @@
 """A small decoder of packets that shares nothing with the package: the format as written down."""
 
 import json
+import re
 import shutil
 import struct
 import subprocess
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,3 +109,23 @@ def babeltrace2(directory, *options):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines(), done.stderr
+
+
+def babeltrace2_by_ctf2(directory, *options):
+    """The same, by the CTF 2 metadata beside the other: of a copy that has no other."""
+    _needs_babeltrace2(2, 1)
+    with tempfile.TemporaryDirectory() as copy:
+        shutil.copytree(directory, copy, dirs_exist_ok=True)
+        hidden = list(Path(copy).rglob(".metadata.ctf2"))
+        assert hidden
+        for path in hidden:
+            path.replace(path.with_name("metadata"))
+        return babeltrace2(copy, *options)
+
+
+def _needs_babeltrace2(*least):
+    lines, _ = babeltrace2("--version")
+    found = re.match(r"Babeltrace (\d+)\.(\d+)", lines[0])
+    assert found, lines
+    if tuple(map(int, found.groups())) < least:
+        pytest.skip(f"{found[0]} reads no CTF 2: it takes {least[0]}.{least[1]} or later")

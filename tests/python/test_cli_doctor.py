@@ -1,5 +1,6 @@
 """`rchan doctor`: what it finds, and what it says about it."""
 
+import os
 import resource
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def test_what_does_not_work_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(checks.os, "mkfifo", refuse)
     done = call("doctor")
     assert done.status == exits.FAILURE
-    assert "problem  doorbells        Operation not supported" in done.text
+    assert f"problem  doorbells        {os.strerror(95)}" in done.text  # musl has other words
 
 
 def test_a_slow_clock(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,11 @@ class TestUnit:
         text = UNIT.read_text().replace("\\\n", " ")
         (start,) = re.findall(r"^ExecStart=%h/\.local/bin/rchan (.*)$", text, re.MULTILINE)
         options = parse(shlex.split(start))
-        assert (options.names, options.directory, options.watch) == (["*"], "%S/rchan", True)
+        assert (options.names, options.directory, options.watch) == (
+            ["*"],
+            "%h/.local/state/rchan",
+            True,
+        )
         assert options.flush_every == 1.0
 
     @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze")

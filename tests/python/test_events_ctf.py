@@ -9,7 +9,7 @@ import time
 
 import ctf2_reader
 import pytest
-from event_decoder import HEADER, babeltrace2, snapshot, values
+from event_decoder import HEADER, babeltrace2, babeltrace2_by_ctf2, snapshot, values
 from event_values import EVERY, VALUES
 from forking import forked, kill
 
@@ -17,15 +17,27 @@ import rchan
 from rchan import _core, events
 from rchan.events import Clock, Schemas, clock, ctf, packet, tsdl
 
-LINE = re.compile(r"\[(\d+\.\d+)\] \(\+[\d.?]+\) (?:\S+ )?(.+?): \{ .*? \}, \{ .*? \}, \{ (.*) \}")
+LINE = re.compile(r"\[(\d+\.\d+)\] \(\+[\d.?]+\) (?:\S+ )?(.+?): \{ .*? \}, \{ .*? \}, \{(.*)\}")
 
 
-def read(directory):
+def parsed(lines, warnings):
     """Time, name and fields (as babeltrace2 writes them) of all events, and its warnings."""
-    lines, warnings = babeltrace2(directory, "--clock-seconds")
     found = [LINE.fullmatch(line) for line in lines]
     assert all(found), lines
     return [(float(m[1]), m[2], m[3].strip()) for m in found if m], warnings
+
+
+def by_ctf1(directory):
+    return parsed(*babeltrace2(directory, "--clock-seconds"))
+
+
+def by_ctf2(directory):
+    return parsed(*babeltrace2_by_ctf2(directory, "--clock-seconds"))
+
+
+@pytest.fixture(params=[by_ctf1, by_ctf2])
+def read(request):
+    return request.param
 
 
 @pytest.fixture(params=["monotonic", "counter"])
@@ -49,7 +61,7 @@ def test_every_type(trace, tmp_path):
         s=rchan.array(str),
     )
     event(2**64 - 1, 'ä"b\\', 0.5, -1, b"\1\2", [7], [-1, 1], True, ["x", ""])
-    found, warnings = read(ctf.write_trace(trace.channel, tmp_path))
+    found, warnings = by_ctf1(ctf.write_trace(trace.channel, tmp_path))
     assert warnings == ""
     assert [name for _, name, _ in found] == ['all "types" */ {\\}']
     assert found[0][2] == (
@@ -60,14 +72,49 @@ def test_every_type(trace, tmp_path):
     )
 
 
-def test_time_is_the_time_of_day(channels, tmp_path, any_clock):
+def test_every_type_by_ctf_2(trace, tmp_path):
+    labels = {"": 0, "A": 1, "B": 1, 'a "b"\\\n/*': 2, "ÄÖ": 200}
+    event = trace.event(
+        'all "types" */ {\\}',
+        **EVERY,
+        label=rchan.array(rchan.enum(rchan.u8, **labels)),
+        least=rchan.enum(rchan.i64, least=-(2**63)),
+        most=rchan.enum(rchan.u64, most=2**64 - 1),
+        unnamed=rchan.enum(rchan.u8, **{"": 1}),
+    )
+    event(*VALUES, list(labels.values()), -(2**63), 2**64 - 1, 1)
+    trace.event("nothing")()
+    found, warnings = by_ctf2(ctf.write_trace(trace.channel, tmp_path, with_ctf2=True))
+    assert warnings == ""
+    assert [name for _, name, _ in found] == ['all "types" */ {\\}', "nothing"]
+    text = re.sub(r'\{ "B", "A" \}', '{ "A", "B" }', found[0][2])  # in any order
+    assert text == (
+        "u8 = 255, u16 = 65535, u32 = 4294967295, u64 = 18446744073709551615, "
+        "i8 = -128, i16 = -32768, i32 = -2147483648, i64 = -9223372036854775808, "
+        'f = 0.5, d = 1e+300, b = true, s = "äß€𝄞", t = "x\\\\x00y", y_length = 2, y = { 00 ff }, '
+        'e = ( "GREEN" : container = 200 ), fixed = [ [0] = -1, [1] = 1 ], '
+        "many_length = 2, many = [ [0] = 18446744073709551615, [1] = 0 ], "
+        'names_length = 2, names = [ [0] = "", [1] = "é" ], '
+        "flags_length = 3, flags = [ [0] = true, [1] = false, [2] = true ], "
+        'colours_length = 2, colours = [ [0] = ( "RED" : container = 1 ), '
+        '[1] = ( "GREEN" : container = 200 ) ], none = [ ], '
+        "label_length = 5, label = [ [0] = ( <unknown> : container = 0 ), "
+        '[1] = ( { "A", "B" } : container = 1 ), [2] = ( { "A", "B" } : container = 1 ), '
+        '[3] = ( "a \\"b\\"\\\\\\n/*" : container = 2 ), [4] = ( "ÄÖ" : container = 200 ) ], '
+        'least = ( "least" : container = -9223372036854775808 ), '
+        'most = ( "most" : container = 18446744073709551615 ), '
+        "unnamed = 1"
+    )
+
+
+def test_time_is_the_time_of_day(channels, tmp_path, any_clock, read):
     with rchan.Tracer("app", n_buffers=1, clock=any_clock) as trace:
         event = trace.event("event", x=int)
         before = time.time()
         for i in range(100):
             event(i)
         after = time.time()
-        directory = ctf.write_trace(trace.channel, tmp_path)
+        directory = ctf.write_trace(trace.channel, tmp_path, with_ctf2=True)
     found, _ = read(directory)
     times = [when for when, _, _ in found]
     assert times == sorted(times)
@@ -81,7 +128,7 @@ def test_who_wrote_it(trace, tmp_path):
     assert f"pid = {os.getpid()}, tid = " in lines[0]
 
 
-def test_many_packets_of_several_buffers(four_cpus, channels, tmp_path):
+def test_many_packets_of_several_buffers(four_cpus, channels, tmp_path, read):
     with rchan.Tracer("app", n_buffers=4, subbuf_size=4096, n_subbufs=64) as trace:
         for cpu in range(4):
             trace.channel.prepare_cpu(cpu)
@@ -92,7 +139,7 @@ def test_many_packets_of_several_buffers(four_cpus, channels, tmp_path):
             for i in range(500):
                 assert event(i)
         os.sched_setaffinity(0, mask)
-        directory = ctf.write_trace(trace.channel, tmp_path)
+        directory = ctf.write_trace(trace.channel, tmp_path, with_ctf2=True)
         streams = [path for path in directory.iterdir() if path.name.startswith("stream_")]
         assert len(streams) == 4  # empty ones, too
     found, warnings = read(directory)
@@ -107,7 +154,7 @@ def lossy(**options):
     return rchan.Tracer("app", n_buffers=1, subbuf_size=256, n_subbufs=2, **options)
 
 
-def test_dropped_events(channels, tmp_path):
+def test_dropped_events(channels, tmp_path, read):
     with lossy() as trace:
         event = trace.event("event", x=int)
         written = sum(event(i) for i in range(20))
@@ -116,23 +163,23 @@ def test_dropped_events(channels, tmp_path):
         written += event(99)
         trace.flush()
         taken += list(trace.channel.tap(timeout=0))
-        directory = ctf.write_trace(trace.channel, tmp_path, taken)
+        directory = ctf.write_trace(trace.channel, tmp_path, taken, with_ctf2=True)
     found, warnings = read(directory)
     assert len(found) == written < 21
     assert f"discarded {21 - written} events" in warnings
 
 
-def test_dropped_after_the_last_packet(channels, tmp_path):
+def test_dropped_after_the_last_packet(channels, tmp_path, read):
     with lossy() as trace:
         event = trace.event("event", x=int)
         written = sum(event(i) for i in range(20))
         assert trace.channel.buffers[0].full
-        found, warnings = read(ctf.write_trace(trace.channel, tmp_path))
+        found, warnings = read(ctf.write_trace(trace.channel, tmp_path, with_ctf2=True))
     assert len(found) == written
     assert f"discarded {20 - written} events" in warnings
 
 
-def test_overwritten_packets(channels, tmp_path):
+def test_overwritten_packets(channels, tmp_path, read):
     with lossy(overwrite=True) as trace:
         event = trace.event("event", x=int)
         for i in range(12):
@@ -143,11 +190,11 @@ def test_overwritten_packets(channels, tmp_path):
         late = list(trace.channel.snapshot())
         gap = late[0].seq - early[-1].seq - 1
         assert gap > 1
-        _, warnings = read(ctf.write_trace(trace.channel, tmp_path, early + late))
+        _, warnings = read(ctf.write_trace(trace.channel, tmp_path, early + late, with_ctf2=True))
     assert f"discarded {gap} packets" in warnings
 
 
-def test_a_reset_is_a_gap(channels, tmp_path):
+def test_a_reset_is_a_gap(channels, tmp_path, read):
     with lossy() as trace:
         event = trace.event("event", x=int)
         event(1)
@@ -158,7 +205,9 @@ def test_a_reset_is_a_gap(channels, tmp_path):
         trace.channel.reset()
         event(4)
         after = list(trace.channel.snapshot())
-        found, warnings = read(ctf.write_trace(trace.channel, tmp_path, before + after))
+        found, warnings = read(
+            ctf.write_trace(trace.channel, tmp_path, before + after, with_ctf2=True)
+        )
     assert [fields for _, _, fields in found] == ["x = 1", "x = 4"]
     assert "discarded 1 packet" in warnings
 
@@ -166,7 +215,7 @@ def test_a_reset_is_a_gap(channels, tmp_path):
 # ---- packets that nobody finished ----
 
 
-def test_a_killed_writer(channels, tmp_path):
+def test_a_killed_writer(channels, tmp_path, read):
     with lossy(overwrite=True) as trace:
         event = trace.event("event", x=int)
 
@@ -176,7 +225,7 @@ def test_a_killed_writer(channels, tmp_path):
 
         with forked(child) as pid:
             kill(pid)
-        found, _ = read(ctf.write_trace(trace.channel, tmp_path))
+        found, _ = read(ctf.write_trace(trace.channel, tmp_path, with_ctf2=True))
         assert [fields for _, _, fields in found] == [f"x = {i}" for i in range(7)][-len(found) :]
         assert len(found) >= 5
         assert event(8)
@@ -256,7 +305,7 @@ def test_ctf_2_beside_it(trace, tmp_path):
         assert abs(time_ns - event.time_ns) < 1000
         lengths = {n for n in payload if n.endswith("_length")}
         assert {n: v for n, v in payload.items() if n not in lengths} == event.fields
-    assert len(read(directory)[0]) == 102  # and CTF 1.8 is as it was
+    assert len(by_ctf1(directory)[0]) == 102  # and CTF 1.8 is as it was
 
 
 def test_a_trace_is_not_written_over(trace, tmp_path):

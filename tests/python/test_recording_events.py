@@ -11,7 +11,7 @@ from pathlib import Path
 import ctf2_reader
 import pytest
 from cli_calls import call as command
-from event_decoder import babeltrace2
+from event_decoder import babeltrace2, babeltrace2_by_ctf2
 
 import rchan
 from rchan import events, tracefile
@@ -155,6 +155,21 @@ def test_ctf_2_beside_a_recording(crowded, tmp_path):
     found = [event for data in streams for event in ctf2_reader.events(metadata, data)]
     assert sorted(payload["n"] for _, _, _, payload in found) == written
     assert len(babeltrace2(tmp_path)[0]) == len(written)
+
+
+def test_babeltrace2_says_the_same_by_ctf_2(crowded, tmp_path):
+    """Two channels of one recording: what was written, and all that was lost."""
+    written = fill(crowded)
+    with rchan.Tracer("other", n_buffers=1) as other:
+        assert other.event("note", text=str)("there")
+        done = command("record", "--ctf2", "--until-empty", "-o", str(tmp_path), "app", "other")
+        assert done.status == 0
+    lines, said = babeltrace2_by_ctf2(tmp_path)
+    assert sum(" event: " in line for line in lines) == len(written) == len(lines) - 1
+    assert discarded(said) == 1000 - len(written) > 0
+    before, said_before = babeltrace2(tmp_path)
+    assert lines == before
+    assert discarded(said_before) == discarded(said)
 
 
 # ---- the directory of a recording ----

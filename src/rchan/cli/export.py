@@ -7,6 +7,7 @@ from typing import Any
 from rchan.cli import exits
 from rchan.cli.events import opened
 from rchan.cli.options import add_parent_to
+from rchan.cli.progress import ByteProgress
 from rchan.cli.screen import say
 from rchan.export import FORMATS, export
 
@@ -19,6 +20,8 @@ examples:
   rchan export run1/ -f ctf -o trace             or if its recorder was killed
   rchan export run1/ -f perfetto -o run1.pftrace
   rchan export run1/app -f jsonl -o - | jq .
+
+On a terminal standard error says how much it has read so far.
 
 exit status: 0; 3: there is no such channel or trace; 5: OUT is there already;
 of other failures: see 'rchan --help'.
@@ -47,10 +50,19 @@ def add_to(subcommands: Any) -> None:
     parser.set_defaults(run=run)
 
 
+def _watched(out: str) -> bool:
+    """Is there somebody to see progress, and nothing that it would stand in the middle of?"""
+    return sys.stderr.isatty() and not (out == "-" and sys.stdout.isatty())
+
+
 def run(options: Namespace) -> int:
     """Export; the exit status."""
+    progress = ByteProgress("read", sys.stderr, quiet=not _watched(options.out))
     with opened(options.source, options.parent) as source:
-        report = export(source, options.format, options.out)
+        try:
+            report = export(source, options.format, options.out, progress=progress.show)
+        finally:
+            progress.clear()
     for text in report.lines():
         say(f"rchan: {text}", sys.stderr)
     return exits.OK

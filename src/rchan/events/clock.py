@@ -14,6 +14,13 @@ from rchan.errors import CorruptChannel, Unsupported, WrongChannel, WrongType
 Choice = Literal["auto", "monotonic", "counter"]
 Kind = Literal["monotonic", "tsc", "cntvct"]
 
+DESCRIPTIONS: Final[dict[str, str]] = {
+    "monotonic": "CLOCK_MONOTONIC",
+    "tsc": "time stamp counter, from the channel's creation",
+    "cntvct": "CNTVCT_EL0, from the channel's creation",
+}
+"""Every kind, as a trace's metadata describes it."""
+
 _MONOTONIC: Final = 1
 _COUNTER: Final = 2
 _NS: Final = 1_000_000_000

@@ -37,10 +37,14 @@ def metadata(channel: _core.Channel) -> str:
     return tsdl.to_text(Schemas.of_channel(channel), Clock.of_channel(channel), channel.base or "")
 
 
-def metadata_ctf2(channel: _core.Channel) -> bytes:
-    """The same in CTF 2: the file `.metadata.ctf2`."""
+def metadata_files(channel: _core.Channel, with_ctf2: bool) -> dict[str, bytes]:
+    """The metadata as files, by name: CTF 1.8 and, with_ctf2, CTF 2, of one look at the clock."""
     schemas, clock = Schemas.of_channel(channel), Clock.of_channel(channel)
-    return ctf2.to_bytes(schemas, clock, channel.base or "")
+    name = channel.base or ""
+    files = {tsdl.NAME: tsdl.to_text(schemas, clock, name).encode()}
+    if with_ctf2:
+        files[CTF2_NAME] = ctf2.to_bytes(schemas, clock, name)
+    return files
 
 
 def events_discarded(buffer: _core.Buffer) -> int:
@@ -154,7 +158,6 @@ def write_trace(
     finally:
         for stream in streams.values():
             stream.close()
-    if with_ctf2:
-        (where / CTF2_NAME).write_bytes(metadata_ctf2(channel))
-    target.write_text(metadata(channel), encoding="utf-8")
+    for name, content in metadata_files(channel, with_ctf2).items():
+        (where / name).write_bytes(content)
     return where

@@ -5,7 +5,7 @@ import socket
 from sys import byteorder
 from typing import Any, Final
 
-from rchan.events.clock import Clock
+from rchan.events.clock import DESCRIPTIONS, Clock
 from rchan.events.schema import EventSchema, Schemas
 from rchan.events.types import FieldType
 
@@ -53,7 +53,8 @@ def _scalar(kind: FieldType) -> _Json:
     if kind.labels is not None:
         mappings: dict[str, list[list[int]]] = {}
         for label, number in kind.labels:
-            mappings.setdefault(label, []).append([number, number])
+            if label:  # JSON has "" as a name; babeltrace2 2.1 refuses the whole trace for one
+                mappings.setdefault(label, []).append([number, number])
         integer["mappings"] = mappings
     return integer
 
@@ -89,9 +90,12 @@ def _trace(clock: Clock, name: str) -> _Json:
     return {
         "type": "trace-class",
         "name": name,
+        "uid": str(clock.uuid),
         "environment": {
             "hostname": socket.gethostname(),
+            "domain": "rchan",
             "tracer_name": "rchan",
+            "trace_name": name,
             "clock_kind": clock.kind,
         },
         "packet-header-field-class": _structure(
@@ -108,6 +112,7 @@ def _clock(clock: Clock) -> _Json:
         "type": "clock-class",
         "id": clock.kind,
         "name": clock.kind,
+        "description": DESCRIPTIONS[clock.kind],
         "frequency": clock.frequency,
         "origin": "unix-epoch",
         "offset-from-origin": {"seconds": seconds, "cycles": ns * clock.frequency // _NS},

@@ -1,7 +1,7 @@
 """Reading events: of live channels, snapshots and trace directories; as objects or columns."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +26,10 @@ _ROWS: Final = 512  # Python objects at a time
 _BATCH: Final = 65536
 _TABLE_BATCH: Final = 1 << 20
 _WITHOUT_LIMIT: Final = 1 << 40
+
+
+def _unwatched(done: int) -> None:
+    """Nobody wants to know."""
 
 
 class EventReader(Closing):
@@ -59,6 +63,16 @@ class EventReader(Closing):
         )
         add_types(self._decoder, self._source.schemas, self._wanted)
         self._rows = self._records()
+        self._progress: Callable[[int], None] = _unwatched
+
+    def _watch(self, progress: Callable[[int], None]) -> None:
+        """Have it called, as events are read, with the bytes of packets that were read so far."""
+        self._progress = progress
+
+    def _more(self) -> bool:
+        found = self._source.more(self._decoder)
+        self._progress(self._source.fed_bytes)
+        return found
 
     # ---- events ----
 
@@ -77,7 +91,7 @@ class EventReader(Closing):
         while True:
             found = self._decoder.rows(_ROWS, False)
             yield from map(EventRecord._make, found)
-            if not found and not self._source.more(self._decoder):
+            if not found and not self._more():
                 break
         while found := self._decoder.rows(_ROWS, True):
             yield from map(EventRecord._make, found)
@@ -102,7 +116,7 @@ class EventReader(Closing):
             if total >= rows or self._decoder.full():
                 yield from columns.take()
                 total = 0
-            elif not found and not self._source.more(self._decoder):
+            elif not found and not self._more():
                 break
         while self._decoder.columns(rows, True):
             yield from columns.take()

@@ -46,6 +46,8 @@ class Source(Protocol):
     def skipped_bytes(self) -> int: ...
     @property
     def damage(self) -> dict[str, int]: ...
+    @property
+    def fed_bytes(self) -> int: ...  # of packets, so far
 
     def more(self, decoder: _core.Decoder) -> bool:
         """Feed what comes next. False: nothing will, or nothing has for as long as one waits."""
@@ -62,6 +64,7 @@ class _Stored:
         self.clock = clock
         self._streams: dict[int, Iterator[list[tuple[_Bytes, bool]]]] = {}
         self._begun = False
+        self.fed_bytes = 0
 
     skipped_bytes = 0
 
@@ -82,6 +85,7 @@ class _Stored:
                 continue
             for data, finished in packets:
                 decoder.feed(stream, data, finished)
+                self.fed_bytes += len(memoryview(data))
         return bool(dry)
 
     def close(self) -> None:
@@ -205,6 +209,7 @@ class Live:
         self.clock = Clock.of_channel(self._channel)
         self._fed: dict[int, float] = {}  # stream -> when its last packet came
         self._quiet_since: float | None = None
+        self.fed_bytes = 0
 
     @property
     def damage(self) -> dict[str, int]:
@@ -245,6 +250,7 @@ class Live:
         add_types(decoder, self.schemas, self._wanted)
         with packet.data as data:
             decoder.feed(packet.cpu, data, getattr(packet, "finished", True))
+            self.fed_bytes += len(data)
         decoder.set_open(packet.cpu, True)
         self._fed[packet.cpu] = monotonic()
         if isinstance(self._origin, Reader):

@@ -1,9 +1,9 @@
 """Several traces read as one: all channels of a recording, by time."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from heapq import merge
 from operator import attrgetter
 from pathlib import Path
@@ -38,6 +38,16 @@ class Together(EventReader):
             raise
         self._schemas, self._names = _all_types(paths, self._parts)
         self._rows = merge(*self._parts, key=attrgetter("time_ns"))
+
+    def _watch(self, progress: Callable[[int], None]) -> None:
+        done = [0] * len(self._parts)
+
+        def of_part(number: int, part_done: int) -> None:
+            done[number] = part_done
+            progress(sum(done))
+
+        for number, part in enumerate(self._parts):
+            part._watch(partial(of_part, number))
 
     def __next__(self) -> EventRecord:
         return next(self._rows)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from rchan.errors import CorruptChannel, IncompatibleChannel
-from rchan.events.clock import Anchor, Clock
+from rchan.events.clock import DESCRIPTIONS, Anchor, Clock
 from rchan.events.schema import EventSchema, Schemas
 from rchan.events.types import FieldType
 
@@ -91,12 +91,6 @@ stream {{
 }};
 """
 
-_DESCRIPTIONS: Final = {
-    "monotonic": "CLOCK_MONOTONIC",
-    "tsc": "time stamp counter, from the channel's creation",
-    "cntvct": "CNTVCT_EL0, from the channel's creation",
-}
-
 
 def quoted(text: str) -> str:
     """A string literal."""
@@ -148,7 +142,7 @@ def to_text(schemas: Schemas, clock: Clock, name: str = "") -> str:
         host=quoted(socket.gethostname()),
         name=quoted(name),
         kind=clock.kind,
-        description=_DESCRIPTIONS[clock.kind],
+        description=DESCRIPTIONS[clock.kind],
         frequency=clock.frequency,
         seconds=seconds,
         cycles=ns * clock.frequency // _NS,
@@ -195,7 +189,7 @@ def _clock_to_json(clock: Clock) -> dict[str, object]:
 def _clock_from_json(given: Any) -> Clock:
     stamp, monotonic, realtime = given["anchor"]
     kind, frequency = given["clock"], given["frequency"]
-    if kind not in _DESCRIPTIONS:
+    if kind not in DESCRIPTIONS:
         raise ValueError(f"there is no clock {kind!r}")
     if not _is_word(frequency, 1, 2**64) or not _is_word(stamp, 0, 2**64):
         raise ValueError(f"it has {frequency!r:.30} stamps a second, and begins at {stamp!r:.30}")

@@ -1,6 +1,6 @@
 """Common Trace Format: the packets as they are."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -23,10 +23,11 @@ _HARMLESS: Final = frozenset({"count", "text"})
 _ROWS: Final = 4096
 
 
-def write(source: object, directory: Path) -> Report:
-    """Write the trace directory. source: a Channel, Reader, Tap or path. Raises WrongType."""
+def write(source: object, directory: Path, progress: Callable[[int], None]) -> Report:
+    """Write the trace directory. source: a Channel, Reader, Tap or path; progress: called with the
+    bytes that were read of a path so far. Raises WrongType."""
     if isinstance(source, str | Path):
-        return _copy(Path(source), directory)
+        return _copy(Path(source), directory, progress)
     if isinstance(source, Channel):
         write_trace(source, directory)
     elif isinstance(source, Reader | Tap) and isinstance(source._channel, Channel):
@@ -38,25 +39,37 @@ def write(source: object, directory: Path) -> Report:
     return _report(directory)
 
 
-def _report(path: Path) -> Report:
+def _report(path: Path, progress: Callable[[int], None] | None = None) -> Report:
     with read(path, names=()) as events:
+        if progress is not None:
+            events._watch(progress)
         list(events)
         return events.report
 
 
-def _copy(source: Path, directory: Path) -> Report:
+def _copy(source: Path, directory: Path, progress: Callable[[int], None]) -> Report:
     """Of a recording or trace directory, what readers take that give up at the first damage.
 
     Whole packets alone, decompressed; of a stream that was rotated, one file. Each of several
     channels has a directory of its own, as in the recording. Returns what was read of the source.
     """
-    report = _report(source)
+    seen = 0
+
+    def of_report(done: int) -> None:
+        nonlocal seen
+        seen = done
+        progress(done)
+
+    report = _report(source, of_report)
     for path in trace_directories(source):
-        _copy_trace(path, directory if path == source else directory / path.name)
+        for size in _copy_trace(path, directory if path == source else directory / path.name):
+            seen += size
+            progress(seen)
     return report
 
 
-def _copy_trace(path: Path, where: Path) -> None:
+def _copy_trace(path: Path, where: Path) -> Iterator[int]:
+    """Yields the bytes of each packet that is copied."""
     where.mkdir(parents=True, exist_ok=True)
     with closing(TraceDirectory(path)) as trace:
         for name in (tsdl.NAME, CTF2_NAME):
@@ -66,6 +79,7 @@ def _copy_trace(path: Path, where: Path) -> None:
             with (where / name).open("xb") as stream:
                 for packet in _Whole(trace).packets(files):
                     stream.write(packet)
+                    yield len(packet)
 
 
 class _Whole:

@@ -1,6 +1,7 @@
 """export: a source of events into a file or directory of some format."""
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -45,11 +46,22 @@ FORMATS: Final = {
 }
 
 
-def export(source: Source, format: str, path: str | PathLike[str]) -> Report:
+def _unwatched(done: int) -> None:
+    """Nobody wants to know."""
+
+
+def export(
+    source: Source,
+    format: str,
+    path: str | PathLike[str],
+    *,
+    progress: Callable[[int], None] = _unwatched,
+) -> Report:
     """Write the events of a source in another format.
 
     source: as of `rchan.events.read`. format: one of FORMATS. path: of the new file or directory;
     "-" is standard output, for the formats of one file. A directory may be there if it is empty.
+    progress: called now and then with the bytes of packets read so far (twice for CTF of a path).
 
     Returns what was read, skipped and lost. Raises WrongType, ChannelExists (path is there),
     Unsupported (a package is missing), what `rchan.events.read` raises, OSError. If it raises,
@@ -63,6 +75,7 @@ def export(source: Source, format: str, path: str | PathLike[str]) -> Report:
         if found.directory:
             raise WrongType(f"{format} is a directory of files: give the path of a new one")
         with read(source) as events:
+            events._watch(progress)
             writer.write(events, sys.stdout.buffer)
             sys.stdout.buffer.flush()
             return events.report
@@ -70,7 +83,7 @@ def export(source: Source, format: str, path: str | PathLike[str]) -> Report:
     if where.exists() and not (found.directory and where.is_dir() and not any(where.iterdir())):
         raise ChannelExists(f"{str(where)!r} is there already: give the path of a new one")
     try:
-        return _write(writer, found, source, where)
+        return _write(writer, found, source, where, progress)
     except BaseException:
         with suppress(OSError):
             if where.is_dir():
@@ -80,11 +93,14 @@ def export(source: Source, format: str, path: str | PathLike[str]) -> Report:
         raise
 
 
-def _write(writer: Any, format: Format, source: Source, where: Path) -> Report:
+def _write(
+    writer: Any, format: Format, source: Source, where: Path, progress: Callable[[int], None]
+) -> Report:
     if format.name == "ctf":
-        report: Report = writer.write(source, where)
+        report: Report = writer.write(source, where, progress)
         return report
     with read(source) as events:
+        events._watch(progress)
         if format.directory:
             where.mkdir(parents=True, exist_ok=True)
             writer.write(events, where)

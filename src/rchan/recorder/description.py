@@ -2,15 +2,8 @@
 
 from rchan._core import Buffer
 from rchan.channel import Channel
-from rchan.events.ctf import (
-    CTF2_NAME,
-    closing_packet,
-    metadata,
-    metadata_ctf2,
-    opening_packet,
-)
+from rchan.events.ctf import closing_packet, metadata_files, opening_packet
 from rchan.events.packet import PACKET_HEADER, PacketHeader, again
-from rchan.events.tsdl import NAME
 from rchan.recorder.place import Place
 from rchan.recorder.rotation import RotatingSink
 
@@ -35,9 +28,8 @@ class Description:
             return
         fresh = len(self._channel._metadata(self._described))
         if fresh or clock or not self._there:
-            self._place.put(NAME, metadata(self._channel).encode())
-            if self._with_ctf2:
-                self._place.put(CTF2_NAME, metadata_ctf2(self._channel))
+            for name, content in metadata_files(self._channel, self._with_ctf2).items():
+                self._place.put(name, content)
             self._described += fresh
             self._there = True
 
