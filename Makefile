@@ -174,7 +174,7 @@ picture: $(INSTALLED) $(TOOLS)
 
 .PHONY: test test-core test-python asan ubsan tsan
 test: $(INSTALLED) $(TOOLS)
-	@$(PYTHON) tools/test-all $(WHEELS)/rchan-*.whl python tsan $(COMPILERS:%=test-core-%) asan-python-short asan ubsan
+	@exec $(PYTHON) tools/test-all $(WHEELS)/rchan-*.whl python tsan $(COMPILERS:%=test-core-%) asan-python-short asan ubsan
 
 # $(call core,build directory,CC,meson options): build the core without Python and run its tests.
 define core
@@ -241,7 +241,7 @@ ubsan-python: $(INSTALLED) $(TOOLS)
 	$(call sanitized,build/ubsan-python,undefined,,$(PYTHON_TESTS))
 
 test-python: $(INSTALLED) $(TOOLS)
-	@$(PYTHON) tools/test-all $(WHEELS)/rchan-*.whl python
+	@exec $(PYTHON) tools/test-all $(WHEELS)/rchan-*.whl python
 
 # The core on other machines: aarch64 under qemu, and with another C library. On Debian:
 # apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static musl-tools
