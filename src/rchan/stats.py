@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rchan import _core
 
@@ -19,6 +19,13 @@ class Count(NamedTuple):
 
 
 _NONE = Count()
+
+
+def repr_without_zeros(figures: Any) -> str:
+    """The repr of a dataclass without what is 0, which is what it has by default."""
+    values = {field.name: getattr(figures, field.name) for field in fields(figures)}
+    said = [f"{name}={value!r}" for name, value in values.items() if value not in (0, _NONE)]
+    return f"{type(figures).__name__}({', '.join(said)})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -54,10 +61,7 @@ class Stats:
     """Sub-buffers read, or skipped."""
 
     def __repr__(self) -> str:
-        """What is not 0: the others are what a Stats has by default."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        said = [f"{name}={value!r}" for name, value in values.items() if value not in (0, _NONE)]
-        return f"Stats({', '.join(said)})"
+        return repr_without_zeros(self)
 
     @property
     def dropped(self) -> Count:

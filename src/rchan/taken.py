@@ -5,7 +5,7 @@ from typing import Final
 from weakref import ref
 
 from rchan import _core
-from rchan.stats import Count
+from rchan.stats import Count, repr_without_zeros
 
 OVERTAKEN: Final = 16
 """Attempts to copy a sub-buffer that writers overwrite meanwhile, before trying again later."""
@@ -44,10 +44,7 @@ class Lost:
         return self != _NONE
 
     def __repr__(self) -> str:
-        """What is not 0: the others are what a Lost has by default."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        said = [f"{name}={value!r}" for name, value in values.items() if value != _NO_COUNT]
-        return f"Lost({', '.join(said)})"
+        return repr_without_zeros(self)
 
 
 _NONE: Final = Lost()

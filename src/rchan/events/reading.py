@@ -28,7 +28,7 @@ _TABLE_BATCH: Final = 1 << 20
 _WITHOUT_LIMIT: Final = 1 << 40
 
 
-def _unwatched(done: int) -> None:
+def unwatched(done: int) -> None:
     """Nobody wants to know."""
 
 
@@ -63,7 +63,7 @@ class EventReader(Closing):
         )
         add_types(self._decoder, self._source.schemas, self._wanted)
         self._rows = self._records()
-        self._progress: Callable[[int], None] = _unwatched
+        self._progress: Callable[[int], None] = unwatched
 
     def _watch(self, progress: Callable[[int], None]) -> None:
         """Have it called, as events are read, with the bytes of packets that were read so far."""

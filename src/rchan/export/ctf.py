@@ -13,7 +13,7 @@ from rchan.errors import DamagedPacket, WrongType
 from rchan.events import Report, tsdl
 from rchan.events.ctf import CTF2_NAME, write_trace
 from rchan.events.packet import PACKET_HEADER, PacketHeader, again
-from rchan.events.reading import read
+from rchan.events.reading import read, unwatched
 from rchan.events.sources import TraceDirectory, add_types, stream_paths, trace_directories
 from rchan.events.stream_file import StreamFile
 from rchan.reader import Reader
@@ -39,10 +39,9 @@ def write(source: object, directory: Path, progress: Callable[[int], None]) -> R
     return _report(directory)
 
 
-def _report(path: Path, progress: Callable[[int], None] | None = None) -> Report:
+def _report(path: Path, progress: Callable[[int], None] = unwatched) -> Report:
     with read(path, names=()) as events:
-        if progress is not None:
-            events._watch(progress)
+        events._watch(progress)
         list(events)
         return events.report
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from rchan.channel import Channel
 from rchan.errors import ChannelExists, WrongType
 from rchan.events import Report
-from rchan.events.reading import read
+from rchan.events.reading import read, unwatched
 from rchan.reader import Reader
 from rchan.snapshot import Snapshot
 from rchan.tap import Tap
@@ -46,16 +46,12 @@ FORMATS: Final = {
 }
 
 
-def _unwatched(done: int) -> None:
-    """Nobody wants to know."""
-
-
 def export(
     source: Source,
     format: str,
     path: str | PathLike[str],
     *,
-    progress: Callable[[int], None] = _unwatched,
+    progress: Callable[[int], None] = unwatched,
 ) -> Report:
     """Write the events of a source in another format.
 
